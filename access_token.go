@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package adobeims
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/adobeims/vault-plugin-secrets-adobeims/ims"
+)
+
+// accessTokenType is in every lease: it must never change.
+const accessTokenType = "adobeims_access_token"
+
+// What a lease keeps for its revocation beside the answer's own data.
+const (
+	leaseExclusive = "exclusive"
+	leaseConfig    = "config"
+	leaseIMSURL    = "ims_url"
+)
+
+// accessToken is the secret under lease. It cannot be renewed: the life of a
+// token cannot be extended.
+func (b *backend) accessToken() *framework.Secret {
+	return &framework.Secret{
+		Type:   accessTokenType,
+		Fields: tokenAnswerFields(),
+		Revoke: b.revokeAccessToken,
+	}
+}
+
+// lease puts an answer under a lease as long as the token's life, or the role's
+// max_ttl. Vault keeps the answer's data, the token included, with it.
+func (b *backend) lease(data map[string]any, token *mintedToken, r *role, now time.Time) *logical.Response {
+	ttl := token.remaining(now).Truncate(time.Second)
+	if r.MaxTTL > 0 {
+		ttl = min(ttl, r.MaxTTL)
+	}
+	resp := b.Secret(accessTokenType).Response(data, map[string]any{
+		leaseExclusive: r.Exclusive,
+		leaseConfig:    token.Config,
+		leaseIMSURL:    token.IMSURL,
+	})
+	resp.Secret.TTL, resp.Secret.MaxTTL = ttl, ttl
+	return resp
+}
+
+// revokeAccessToken ends a lease. A shared token stays as it is: others hold it.
+// An exclusive one is invalidated at IMS. An error makes Vault try again.
+func (b *backend) revokeAccessToken(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	if exclusive, _ := req.Secret.InternalData[leaseExclusive].(bool); !exclusive {
+		return nil, nil
+	}
+	token, err := leasedToken(req, d)
+	if err != nil {
+		b.Logger().Error("a lease holds no token that could be invalidated; it counts as revoked", "lease", req.Secret.LeaseID, "error", err)
+		return nil, nil
+	}
+	removed := b.System().Tainted()
+	if removed && b.gaveUp.Load() {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, invalidationTimeout)
+	defer cancel()
+	if removed {
+		// The mount is being removed: one try, since Vault waits for all leases.
+		ctx = ims.Once(ctx)
+	}
+	err = b.tokens.invalidate(ctx, token)
+	if err != nil && removed {
+		b.gaveUp.Store(true)
+		b.Logger().Warn("the mount is removed while IMS fails: its exclusive tokens live until they expire", "error", err)
+		return nil, nil
+	}
+	return nil, err
+}
+
+// leasedToken is the token that a lease was given for.
+func leasedToken(req *logical.Request, d *framework.FieldData) (*mintedToken, error) {
+	expires, err := time.Parse(time.RFC3339, d.Get("expire_time").(string))
+	if err != nil {
+		return nil, fmt.Errorf("expire_time: %w", err)
+	}
+	token := &mintedToken{
+		AccessToken: ims.Secret(d.Get("access_token").(string)),
+		ClientID:    d.Get("client_id").(string),
+		Expires:     expires,
+	}
+	token.Config, _ = req.Secret.InternalData[leaseConfig].(string)
+	token.IMSURL, _ = req.Secret.InternalData[leaseIMSURL].(string)
+	if token.AccessToken == "" || token.ClientID == "" || token.Config == "" || token.IMSURL == "" {
+		return nil, fmt.Errorf("it is incomplete")
+	}
+	return token, nil
+}

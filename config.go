@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package adobeims
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/adobeims/vault-plugin-secrets-adobeims/ims"
+)
+
+const configPrefix = "config/"
+
+// serverToServer is the credential type of the Developer Console that this
+// engine obtains tokens for.
+const serverToServer = "oauth_server_to_server"
+
+// config is one credential of the Adobe Developer Console and how IMS is
+// reached with it, as stored under config/<name>.
+type config struct {
+	ClientID              string        `json:"client_id"`
+	ClientSecret          ims.Secret    `json:"client_secret"`
+	CredentialType        string        `json:"credential_type"`
+	OrgID                 string        `json:"org_id,omitempty"`
+	IMSURL                string        `json:"ims_url"`
+	CACert                string        `json:"ca_cert,omitempty"`
+	RequestTimeout        time.Duration `json:"request_timeout"`
+	MaxRetries            int           `json:"max_retries"`
+	ConsoleOrgID          string        `json:"console_org_id,omitempty"`
+	CredentialID          string        `json:"credential_id,omitempty"`
+	AllowManagementScopes bool          `json:"allow_management_scopes,omitempty"`
+
+	client *ims.Client
+}
+
+func newConfig() *config {
+	return &config{
+		CredentialType: serverToServer,
+		IMSURL:         ims.DefaultURL,
+		RequestTimeout: 10 * time.Second,
+		MaxRetries:     2,
+	}
+}
+
+func (c *config) credential() ims.Credential {
+	return ims.Credential{ClientID: c.ClientID, ClientSecret: c.ClientSecret, OrgID: c.OrgID}
+}
+
+// parseServiceURL checks the address of an Adobe service and returns it
+// without a trailing slash. Only loopback may go without TLS: the credential
+// travels in the request.
+func parseServiceURL(address string) (string, error) {
+	u, err := url.Parse(strings.TrimSpace(address))
+	switch {
+	case err != nil:
+		return "", errors.New("not a URL")
+	case u.Scheme != "https" && u.Scheme != "http", u.Host == "", u.Hostname() == "":
+		return "", fmt.Errorf("%q is not an https URL such as %s", u.Redacted(), ims.DefaultURL)
+	case u.User != nil:
+		return "", errors.New("the URL must not contain a user or password")
+	case strings.Trim(u.Path, "/") != "", u.RawQuery != "", u.Fragment != "", u.ForceQuery:
+		return "", fmt.Errorf("%q must be a host without a path or query, such as %s", u.Redacted(), ims.DefaultURL)
+	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+		return "", fmt.Errorf("%q must be https; plain http is for a loopback address only", u.Redacted())
+	}
+	return u.Scheme + "://" + strings.ToLower(u.Host), nil
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package adobeims
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/framework"
+
+	"github.com/adobeims/vault-plugin-secrets-adobeims/ims"
+)
+
+const (
+	maxRequestTimeout = 60 * time.Second
+	maxMaxRetries     = 10
+)
+
+var (
+	consoleOrgIDFormat = regexp.MustCompile(`^[0-9]+$`)
+	credentialIDFormat = regexp.MustCompile(`^[0-9A-Za-z-]+$`)
+)
+
+func configFields() map[string]*framework.FieldSchema {
+	return map[string]*framework.FieldSchema{
+		"name": {
+			Type:        framework.TypeString,
+			Description: "Name of the config.",
+		},
+		"client_id": {
+			Type:        framework.TypeString,
+			Description: "Client ID of the credential, as the Developer Console shows it. Required on create.",
+			Required:    true,
+		},
+		"client_secret": {
+			Type:         framework.TypeString,
+			Description:  "Client secret of the credential. Required on create, never returned.",
+			Required:     true,
+			DisplayAttrs: &framework.DisplayAttributes{Sensitive: true},
+		},
+		"credential_type": {
+			Type:          framework.TypeString,
+			Default:       serverToServer,
+			Description:   "Type of the credential in the Developer Console: oauth_server_to_server.",
+			AllowedValues: []any{serverToServer},
+		},
+		"org_id": {
+			Type:        framework.TypeString,
+			Description: "IMS organisation, ending in @AdobeOrg. Sent to IMS where set, and answered with each token.",
+		},
+		"ims_url": {
+			Type:        framework.TypeString,
+			Default:     ims.DefaultURL,
+			Description: "Address of IMS: https, or http to a loopback address. To change it, give client_secret again.",
+		},
+		"ca_cert": {
+			Type:        framework.TypeString,
+			Description: "PEM bundle of the certificate authorities to trust instead of the system's, for a private CA or a proxy that inspects TLS.",
+		},
+		"request_timeout": {
+			Type:        framework.TypeDurationSecond,
+			Default:     10,
+			Description: "Time limit of one HTTP attempt, 1s to 60s.",
+		},
+		"max_retries": {
+			Type:        framework.TypeInt,
+			Default:     2,
+			Description: "How often a request is repeated after 429, 5xx or a network error, 0 to 10.",
+		},
+		"verify": {
+			Type:        framework.TypeBool,
+			Default:     true,
+			Description: "Ask IMS for a token with the new values before they are stored. Not stored itself.",
+		},
+		"project": {
+			Type:         framework.TypeString,
+			Description:  "The JSON file that the Developer Console offers as Download on a project: fills in client_id, client_secret, org_id, console_org_id and credential_id. Fields given beside it win. Not stored itself.",
+			DisplayAttrs: &framework.DisplayAttributes{Sensitive: true},
+		},
+		"console_org_id": {
+			Type:        framework.TypeString,
+			Description: "Number of the organisation in the Developer Console's URL (not ...@AdobeOrg).",
+		},
+		"credential_id": {
+			Type:        framework.TypeString,
+			Description: "Id of the credential in the Developer Console's URL.",
+		},
+		"allow_management_scopes": {
+			Type:        framework.TypeBool,
+			Description: "Allow roles to have scopes whose tokens can create client secrets: " + strings.Join(managementScopes, ", ") + ".",
+		},
+	}
+}
+
+// configAnswerFields are the fields a read of config/<name> answers.
+func configAnswerFields() map[string]*framework.FieldSchema {
+	fields := configFields()
+	for _, name := range []string{"name", "client_secret", "verify", "project"} {
+		delete(fields, name)
+	}
+	return fields
+}
+
+func keysField() map[string]*framework.FieldSchema {
+	return map[string]*framework.FieldSchema{
+		"keys": {Type: framework.TypeStringSlice, Description: "The names."},
+	}
+}
+
+// apply merges the fields of a request into the config: a field left out keeps
+// its value. The error names the field.
+func (c *config) apply(d *framework.FieldData) error {
+	if file, ok := givenText(d, "project"); ok {
+		clientID, _ := givenText(d, "client_id")
+		if err := c.fill(file, clientID); err != nil {
+			return err
+		}
+	}
+	for name, value := range map[string]*string{
+		"client_id":       &c.ClientID,
+		"credential_type": &c.CredentialType,
+		"org_id":          &c.OrgID,
+		"ims_url":         &c.IMSURL,
+		"ca_cert":         &c.CACert,
+		"console_org_id":  &c.ConsoleOrgID,
+		"credential_id":   &c.CredentialID,
+	} {
+		if given, ok := givenText(d, name); ok {
+			*value = given
+		}
+	}
+	if secret, ok := givenText(d, "client_secret"); ok {
+		c.ClientSecret = ims.Secret(secret)
+	}
+	if seconds, ok := d.GetOk("request_timeout"); ok {
+		c.RequestTimeout = time.Duration(seconds.(int)) * time.Second
+	}
+	if retries, ok := d.GetOk("max_retries"); ok {
+		c.MaxRetries = retries.(int)
+	}
+	if allow, ok := d.GetOk("allow_management_scopes"); ok {
+		c.AllowManagementScopes = allow.(bool)
+	}
+	return c.check()
+}
+
+// givenText is a field of the request without the white space that files and
+// pasting put around it.
+func givenText(d *framework.FieldData, name string) (string, bool) {
+	value, ok := d.GetOk(name)
+	if !ok {
+		return "", false
+	}
+	return strings.TrimSpace(value.(string)), true
+}
+
+func (c *config) check() error {
+	switch {
+	case c.ClientID == "":
+		return errors.New("client_id: required; the Developer Console shows it on the page of the credential")
+	case c.ClientSecret == "":
+		return errors.New("client_secret: required; the Developer Console shows it on the page of the credential")
+	case c.CredentialType != serverToServer:
+		return fmt.Errorf("credential_type: %q is not supported; it must be %s", c.CredentialType, serverToServer)
+	case c.OrgID != "" && !strings.HasSuffix(c.OrgID, "@AdobeOrg"):
+		return fmt.Errorf("org_id: %q does not end in @AdobeOrg; the number in the Developer Console's URL belongs in console_org_id", c.OrgID)
+	case c.ConsoleOrgID != "" && !consoleOrgIDFormat.MatchString(c.ConsoleOrgID):
+		return fmt.Errorf("console_org_id: %q is not a number; it is the first number in the Developer Console's URL", c.ConsoleOrgID)
+	case c.CredentialID != "" && !credentialIDFormat.MatchString(c.CredentialID):
+		return fmt.Errorf("credential_id: %q is not an id from the Developer Console's URL", c.CredentialID)
+	case c.RequestTimeout < time.Second || c.RequestTimeout > maxRequestTimeout:
+		return fmt.Errorf("request_timeout: %s is out of range; it must be from 1s to %s", c.RequestTimeout, maxRequestTimeout)
+	case c.MaxRetries < 0 || c.MaxRetries > maxMaxRetries:
+		return fmt.Errorf("max_retries: %d is out of range; it must be from 0 to %d", c.MaxRetries, maxMaxRetries)
+	case c.CACert != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(c.CACert)):
+		return errors.New("ca_cert: holds no certificate; it must be a PEM bundle, such as ca_cert=@ca.pem")
+	}
+	url, err := parseServiceURL(c.IMSURL)
+	if err != nil {
+		return fmt.Errorf("ims_url: %w", err)
+	}
+	c.IMSURL = url
+	return nil
+}

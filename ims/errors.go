@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package ims
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/adobehttp"
+)
+
+// Kind is what an Error means for whoever has to act on it.
+type Kind string
+
+const (
+	// Refused: IMS understood and said no. Asking again changes nothing until
+	// the credential, the scopes or the token are others.
+	Refused Kind = "refused"
+
+	// Throttled: IMS asks for fewer requests.
+	Throttled Kind = "throttled"
+
+	// Unavailable: IMS answered that it failed (5xx).
+	Unavailable Kind = "unavailable"
+
+	// Malformed: what answered is not IMS as documented: a redirect, a page,
+	// a broken or endless answer, a token without a life.
+	Malformed Kind = "malformed"
+
+	// Unreachable: no answer.
+	Unreachable Kind = "unreachable"
+)
+
+// Error codes of IMS that callers tell apart (RFC 6749 §5.2).
+const (
+	CodeInvalidClient      = "invalid_client"
+	CodeInvalidScope       = "invalid_scope"
+	CodeUnauthorizedClient = "unauthorized_client"
+)
+
+// Error is a failed call. It holds no secret and no raw answer.
+type Error struct {
+	Kind Kind
+	// Op is what was asked for, such as "token request".
+	Op string
+	// Status is the HTTP status; 0 if no answer came.
+	Status int
+	// Code and Description are the answer's "error" and "error_description".
+	Code, Description string
+	// DebugID is the answer's x-debug-id, which Adobe's support asks for.
+	DebugID string
+	// RetryAfter is how long IMS asks to be left alone; 0 if it does not say.
+	RetryAfter time.Duration
+	// Err is the cause where there was no answer or none that could be used.
+	Err error
+}
+
+// Error implements error. It reads: IMS token request failed: 400 invalid_client
+// (invalid client_secret parameter), x-debug-id 1234.
+func (e *Error) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "IMS %s failed:", e.Op)
+	if e.Status != 0 {
+		fmt.Fprintf(&b, " %d", e.Status)
+		if e.Code == "" && e.Err == nil {
+			fmt.Fprintf(&b, " %s", http.StatusText(e.Status))
+		}
+	}
+	if e.Code != "" {
+		fmt.Fprintf(&b, " %s", e.Code)
+	}
+	if e.Description != "" {
+		fmt.Fprintf(&b, " (%s)", e.Description)
+	}
+	if e.Err != nil {
+		fmt.Fprintf(&b, " %s", e.Err)
+	}
+	if e.DebugID != "" {
+		fmt.Fprintf(&b, ", x-debug-id %s", e.DebugID)
+	}
+	return b.String()
+}
+
+// Unwrap returns the cause, if there is one.
+func (e *Error) Unwrap() error { return e.Err }
+
+// refusal builds the Error of an answer with a status other than 2xx, or with
+// an "error" in it. The secrets are those of the request.
+func (c *Client) refusal(op string, status int, header http.Header, code, description string, secrets ...Secret) *Error {
+	e := &Error{
+		Op:          op,
+		Kind:        Malformed,
+		Status:      status,
+		Code:        adobehttp.Quote(code, secrets...),
+		Description: adobehttp.Quote(description, secrets...),
+		DebugID:     debugID(header, secrets...),
+		RetryAfter:  adobehttp.RetryAfter(header, c.now()),
+	}
+	switch {
+	case status == http.StatusTooManyRequests:
+		e.Kind = Throttled
+	case status >= 500:
+		e.Kind = Unavailable
+	case status >= 400 || code != "":
+		e.Kind = Refused
+	case status >= 300:
+		e.Err = errors.New("a redirect, which is not followed: is the URL that of IMS?")
+	}
+	return e
+}
+
+func malformed(op string, header http.Header, cause error) *Error {
+	return &Error{Kind: Malformed, Op: op, Err: cause, DebugID: debugID(header)}
+}
+
+func debugID(header http.Header, secrets ...Secret) string {
+	return adobehttp.Quote(header.Get("X-Debug-Id"), secrets...)
+}
+
+// unanswered builds the Error of a request that brought no usable answer.
+func unanswered(ctx context.Context, op string, err error, header http.Header) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	var sending *url.Error
+	if errors.As(err, &sending) {
+		err = fmt.Errorf("%s: %w", host(sending.URL), sending.Err)
+	}
+	if errors.Is(err, adobehttp.ErrTooLarge) {
+		return malformed(op, header, err)
+	}
+	return &Error{Kind: Unreachable, Op: op, Err: err, DebugID: debugID(header)}
+}
+
+func host(address string) string {
+	if u, err := url.Parse(address); err == nil {
+		return u.Scheme + "://" + u.Host
+	}
+	return "IMS"
+}
+
+func (c *Client) tokenError(ctx context.Context, err error, trace *adobehttp.Trace, secrets ...Secret) error {
+	const op = "token request"
+	var answered *oauth2.RetrieveError
+	var sending *url.Error
+	switch {
+	case errors.As(err, &answered):
+		return c.refusal(op, answered.Response.StatusCode, answered.Response.Header,
+			answered.ErrorCode, answered.ErrorDescription, secrets...)
+	case ctx.Err() != nil, errors.As(err, &sending):
+		return unanswered(ctx, op, err, trace.Header)
+	}
+	// What is left is an answer that oauth2 could not read. Its words may
+	// quote the answer, so they stay here.
+	return malformed(op, trace.Header, errors.New("the answer is not a token in JSON with an access_token and expires_in as a number of seconds"))
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package emulator
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"html/template"
+	"net/http"
+)
+
+//go:embed pages
+var pageFiles embed.FS
+
+var pages = template.Must(template.ParseFS(pageFiles, "pages/*.html"))
+
+func writeSignInPage(w http.ResponseWriter, a *authorizeRequest) {
+	writePage(w, http.StatusOK, "signin.html", map[string]any{
+		"Action": AuthorizePath,
+		"Client": a.client.ID,
+		"Scopes": a.scopes,
+		"Params": a.params,
+		"Person": defaultPerson,
+	})
+}
+
+func writeErrorPage(w http.ResponseWriter, err error) {
+	writePage(w, http.StatusBadRequest, "error.html", err.Error())
+}
+
+func writePage(w http.ResponseWriter, status int, name string, data any) {
+	var page bytes.Buffer
+	if err := pages.ExecuteTemplate(&page, name, data); err != nil {
+		panic(fmt.Sprintf("emulator: %v", err)) // the page does not fit its data
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write(page.Bytes()) // the client may be gone
+}

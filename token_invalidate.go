@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package adobeims
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/adobeims/vault-plugin-secrets-adobeims/ims"
+)
+
+// invalidationTimeout limits what a request to invalidate tokens takes.
+const invalidationTimeout = 60 * time.Second
+
+// kill invalidates every outstanding token of a role at IMS. From when it
+// begins, none of them is handed out, here or after a restart. The error is a
+// *killError if IMS did not invalidate some; those stay on record.
+func (s *tokenStore) kill(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, invalidationTimeout)
+	defer cancel()
+	st := s.of(name)
+
+	// 1. Give a mint under way up, and be the only one to work on the record.
+	st.mu.Lock()
+	err := s.load(ctx, st, nil)
+	st.abandon()
+	st.failure = nil
+	st.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if err := st.lockWork(ctx); err != nil {
+		return err
+	}
+	defer st.unlockWork()
+
+	// 2. Condemn the tokens, in storage first.
+	outstanding := st.known().living(s.clock.Now()).condemned()
+	if err := s.save(ctx, st, outstanding); err != nil || len(outstanding.Tokens) == 0 {
+		return err
+	}
+
+	// 3. Invalidate them at IMS.
+	failed := s.invalidateAll(ctx, outstanding.Tokens)
+
+	// 4. Keep those on record that are still alive.
+	var left record
+	for _, f := range failed {
+		left.Tokens = append(left.Tokens, f.token)
+	}
+	if err := s.save(ctx, st, left); err != nil {
+		return err
+	}
+	s.event(ctx, "token-invalidate", "token/"+name, "role", name)
+	if len(failed) > 0 {
+		return &killError{failed: failed, of: len(outstanding.Tokens)}
+	}
+	return nil
+}
+
+// outstanding is how many of the role's tokens have neither expired nor been
+// invalidated.
+func (s *tokenStore) outstanding(ctx context.Context, name string) (int, error) {
+	st := s.of(name)
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if err := s.load(ctx, st, nil); err != nil {
+		return 0, err
+	}
+	return len(st.record.living(s.clock.Now()).Tokens), nil
+}
+
+type failedInvalidation struct {
+	token *mintedToken
+	err   error
+}
+
+func (s *tokenStore) invalidateAll(ctx context.Context, tokens []*mintedToken) []failedInvalidation {
+	results := make([]error, len(tokens))
+	var group sync.WaitGroup
+	for i, token := range tokens {
+		group.Go(func() {
+			results[i] = contain(s.logger, func() error { return s.invalidate(ctx, token) })
+		})
+	}
+	group.Wait()
+	var failed []failedInvalidation
+	for i, err := range results {
+		if err != nil {
+			failed = append(failed, failedInvalidation{tokens[i], err})
+		}
+	}
+	return failed
+}
+
+// invalidate ends a token at IMS. A token that has expired, that IMS does not
+// know, or whose config is gone is ended already.
+func (s *tokenStore) invalidate(ctx context.Context, t *mintedToken) error {
+	if !t.Expires.After(s.clock.Now()) {
+		return nil
+	}
+	c, err := s.config(ctx, t.Config)
+	if err != nil {
+		return err
+	}
+	if c == nil {
+		s.logger.Warn("a token cannot be invalidated because its config is gone; it lives until it expires",
+			"config", t.Config, "expire_time", timestamp(t.Expires))
+		return nil
+	}
+	// The config may have been written since the token was minted. The token
+	// goes to the IMS it came from, and only its own client's secret with it.
+	client, credential := c.client, ims.Credential{ClientID: t.ClientID}
+	if t.IMSURL != c.IMSURL {
+		if client, err = s.clients.forURL(c, t.IMSURL); err != nil {
+			return err
+		}
+	} else if t.ClientID == c.ClientID {
+		credential = c.credential()
+	}
+	err = client.Invalidate(ctx, credential, t.AccessToken)
+	var refused *ims.Error
+	if errors.As(err, &refused) && refused.NoSuchToken() {
+		s.logger.Info("IMS does not know a token that was to be invalidated; it counts as invalidated", "config", t.Config, "answer", refused)
+		return nil
+	}
+	return err
+}
+
+// killError names the tokens that IMS did not invalidate.
+type killError struct {
+	failed []failedInvalidation
+	of     int
+}
+
+func (e *killError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d of %d outstanding tokens are not invalidated", len(e.failed), e.of)
+	for _, f := range e.failed {
+		fmt.Fprintf(&b, "; %s: %s", f.token, f.err)
+	}
+	b.WriteString(". They are handed to nobody any more and stay on record: delete token/<role> again to try again")
+	return b.String()
+}
+
+// status is that of the first failure.
+func (e *killError) status() int {
+	var failure *ims.Error
+	if errors.As(e.failed[0].err, &failure) {
+		return statusFor(failure)
+	}
+	return 500
+}

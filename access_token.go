@@ -68,7 +68,7 @@ func (b *backend) revokeAccessToken(ctx context.Context, req *logical.Request, d
 	defer cancel()
 	if removed {
 		// The mount is being removed: one try, since Vault waits for all leases.
-		ctx = ims.Once(ctx)
+		ctx = ims.WithoutRetries(ctx)
 	}
 	err = b.tokens.invalidate(ctx, token)
 	if err != nil && removed {

@@ -149,8 +149,13 @@ func (b *backend) HandleRequest(ctx context.Context, req *logical.Request) (resp
 	return resp, err
 }
 
-// HandleExistenceCheck contains panics.
+// HandleExistenceCheck contains panics, and looks at the path alone: Vault makes
+// a 500 of any error of a plugin's check, so a field that cannot be is left for
+// the write to refuse with a 400.
 func (b *backend) HandleExistenceCheck(ctx context.Context, req *logical.Request) (checked, exists bool, err error) {
+	check := *req
+	check.Data = nil
+	req = &check
 	err = contain(b.Logger(), func() (err error) {
 		checked, exists, err = b.Backend.HandleExistenceCheck(ctx, req)
 		return err

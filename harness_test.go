@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -161,7 +162,7 @@ func refusal(t *testing.T, status int, resp *logical.Response, err error) string
 		require.NotNil(t, resp, "an error was wanted")
 		err = resp.Error()
 		require.Error(t, err)
-		require.Equal(t, status, 400, "answered 400: %s", err)
+		require.Equal(t, status, http.StatusBadRequest, "answered 400: %s", err)
 		return err.Error()
 	}
 	var coded logical.HTTPCodedError
@@ -302,4 +303,3 @@ func (b *logBuffer) String() string {
 	defer b.mu.Unlock()
 	return b.buf.String()
 }
-

@@ -89,5 +89,5 @@ func (p *project) pick(clientID string) (*projectCredential, error) {
 	case len(named) == 1:
 		return named[0], nil
 	}
-	return nil, fmt.Errorf("it holds more than one credential: %s; pick one with client_id=...", strings.Join(names, ", "))
+	return nil, fmt.Errorf("it holds more than one credential: %s; pick one of them with client_id", strings.Join(names, ", "))
 }

@@ -23,7 +23,7 @@ type flight struct {
 
 	// hurry tells a mint in the background that a reader waits for it now.
 	hurry     func()
-	unhurried context.Context //nolint:containedctx // ends upon hurry
+	unhurried context.Context // ends upon hurry
 }
 
 type flightOptions struct {
@@ -80,7 +80,7 @@ func (s *tokenStore) fly(ctx context.Context, st *roleTokens, f *flight) error {
 		if s.background.Acquire(f.unhurried, 1) == nil {
 			defer s.background.Release(1)
 		}
-		ctx = ims.Once(ctx)
+		ctx = ims.WithoutRetries(ctx)
 	}
 	if err := st.lockWork(ctx); err != nil {
 		return err
@@ -90,6 +90,13 @@ func (s *tokenStore) fly(ctx context.Context, st *roleTokens, f *flight) error {
 	known := st.known()
 	if newest := known.newest(); newest != nil && newest.fits(f.role, f.config) && newest.Issued.After(f.started) {
 		return nil // the mint that this one superseded got through
+	}
+	if f.background {
+		// Nobody waits, so a token that could not be put on record is better
+		// not minted: storage may be gone, and Vault with it.
+		if _, err := loadRecord(ctx, s.storage, st.name); err != nil {
+			return err
+		}
 	}
 	token, err := s.mint(ctx, f.role, f.config)
 	if err != nil {

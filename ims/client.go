@@ -26,9 +26,9 @@ type Secret = adobehttp.Secret
 // Options says how requests travel; see the fields there.
 type Options = adobehttp.Options
 
-// Once returns a context whose calls are attempted a single time, whatever the
+// WithoutRetries returns a context whose calls are not repeated, whatever the
 // client's MaxRetries.
-func Once(ctx context.Context) context.Context { return adobehttp.Once(ctx) }
+func WithoutRetries(ctx context.Context) context.Context { return adobehttp.WithoutRetries(ctx) }
 
 // Credential is what the Developer Console calls a credential: the client ID
 // and client secret of an OAuth Server-to-Server integration.

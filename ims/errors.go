@@ -17,25 +17,16 @@ import (
 )
 
 // Kind is what an Error means for whoever has to act on it.
-type Kind string
+type Kind = adobehttp.Kind
 
+// The kinds of Error. Refused stays until the credential, the scopes or the token
+// are others.
 const (
-	// Refused: IMS understood and said no. Asking again changes nothing until
-	// the credential, the scopes or the token are others.
-	Refused Kind = "refused"
-
-	// Throttled: IMS asks for fewer requests.
-	Throttled Kind = "throttled"
-
-	// Unavailable: IMS answered that it failed (5xx).
-	Unavailable Kind = "unavailable"
-
-	// Malformed: what answered is not IMS as documented: a redirect, a page,
-	// a broken or endless answer, a token without a life.
-	Malformed Kind = "malformed"
-
-	// Unreachable: no answer.
-	Unreachable Kind = "unreachable"
+	Refused     = adobehttp.Refused
+	Throttled   = adobehttp.Throttled
+	Unavailable = adobehttp.Unavailable
+	Malformed   = adobehttp.Malformed
+	Unreachable = adobehttp.Unreachable
 )
 
 // Error codes of IMS that callers tell apart (RFC 6749 §5.2).
@@ -96,28 +87,23 @@ func (e *Error) Unwrap() error { return e.Err }
 func (c *Client) refusal(op string, status int, header http.Header, code, description string, secrets ...Secret) *Error {
 	e := &Error{
 		Op:          op,
-		Kind:        Malformed,
+		Kind:        adobehttp.KindOf(status),
 		Status:      status,
 		Code:        adobehttp.Quote(code, secrets...),
 		Description: adobehttp.Quote(description, secrets...),
 		DebugID:     debugID(header, secrets...),
 		RetryAfter:  adobehttp.RetryAfter(header, c.now()),
 	}
-	switch {
-	case status == http.StatusTooManyRequests:
-		e.Kind = Throttled
-	case status >= 500:
-		e.Kind = Unavailable
-	case status >= 400 || code != "":
+	if status < 300 { // an "error" in an answer that else succeeded
 		e.Kind = Refused
-	case status >= 300:
-		e.Err = errors.New("a redirect, which is not followed: is the URL that of IMS?")
+	} else if status < 400 {
+		e.Err = adobehttp.ErrRedirect
 	}
 	return e
 }
 
-func malformed(op string, header http.Header, cause error) *Error {
-	return &Error{Kind: Malformed, Op: op, Err: cause, DebugID: debugID(header)}
+func malformed(op string, header http.Header, cause error, secrets ...Secret) *Error {
+	return &Error{Kind: Malformed, Op: op, Err: cause, DebugID: debugID(header, secrets...)}
 }
 
 func debugID(header http.Header, secrets ...Secret) string {
@@ -125,25 +111,12 @@ func debugID(header http.Header, secrets ...Secret) string {
 }
 
 // unanswered builds the Error of a request that brought no usable answer.
-func unanswered(ctx context.Context, op string, err error, header http.Header) error {
+func unanswered(ctx context.Context, op string, err error, header http.Header, secrets ...Secret) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	var sending *url.Error
-	if errors.As(err, &sending) {
-		err = fmt.Errorf("%s: %w", host(sending.URL), sending.Err)
-	}
-	if errors.Is(err, adobehttp.ErrTooLarge) {
-		return malformed(op, header, err)
-	}
-	return &Error{Kind: Unreachable, Op: op, Err: err, DebugID: debugID(header)}
-}
-
-func host(address string) string {
-	if u, err := url.Parse(address); err == nil {
-		return u.Scheme + "://" + u.Host
-	}
-	return "IMS"
+	kind, cause := adobehttp.Cause(err, secrets...)
+	return &Error{Kind: kind, Op: op, Err: cause, DebugID: debugID(header, secrets...)}
 }
 
 func (c *Client) tokenError(ctx context.Context, err error, trace *adobehttp.Trace, secrets ...Secret) error {
@@ -155,9 +128,10 @@ func (c *Client) tokenError(ctx context.Context, err error, trace *adobehttp.Tra
 		return c.refusal(op, answered.Response.StatusCode, answered.Response.Header,
 			answered.ErrorCode, answered.ErrorDescription, secrets...)
 	case ctx.Err() != nil, errors.As(err, &sending):
-		return unanswered(ctx, op, err, trace.Header)
+		return unanswered(ctx, op, err, trace.Header, secrets...)
 	}
 	// What is left is an answer that oauth2 could not read. Its words may
 	// quote the answer, so they stay here.
-	return malformed(op, trace.Header, errors.New("the answer is not a token in JSON with an access_token and expires_in as a number of seconds"))
+	return malformed(op, trace.Header,
+		errors.New("the answer is not a token in JSON with an access_token and expires_in as a number of seconds"), secrets...)
 }

@@ -42,7 +42,7 @@ func (c *Client) Invalidate(ctx context.Context, cred Credential, accessToken Se
 	const op = "token invalidation"
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return unanswered(ctx, op, err, trace.Header)
+		return unanswered(ctx, op, err, trace.Header, cred.ClientSecret, accessToken)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode >= 200 && resp.StatusCode <= 299 {

@@ -61,7 +61,7 @@ func TestRun(t *testing.T) {
 
 	stop()
 	require.NoError(t, <-ended)
-	_, err = http.Get(address + "/emulator/counters") //nolint:bodyclose // there is no response
+	_, err = http.Get(address + "/emulator/counters")
 	require.Error(t, err)
 }
 

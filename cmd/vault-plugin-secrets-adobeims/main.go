@@ -6,6 +6,7 @@ package main
 
 import (
 	"os"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/vault/sdk/plugin"
@@ -14,9 +15,20 @@ import (
 )
 
 func main() {
+	go endWith(os.Getppid())
 	err := plugin.ServeMultiplex(&plugin.ServeOpts{BackendFactoryFunc: adobeims.Factory})
 	if err != nil {
 		hclog.New(&hclog.LoggerOptions{JSONFormat: true}).Error("the plugin cannot be served", "error", err)
 		os.Exit(1)
+	}
+}
+
+// endWith ends the process soon after its parent has died. A Vault that is
+// killed does not end its plugins, and this one would go on minting tokens.
+func endWith(parent int) {
+	for range time.Tick(time.Second) {
+		if os.Getppid() != parent {
+			os.Exit(0)
+		}
 	}
 }

@@ -61,6 +61,11 @@ func (a *attempts) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	req = req.Clone(ctx)
 	req.Header.Set("User-Agent", a.options.UserAgent)
+	if caller.Value(onceKey{}) == nil {
+		// Not sent, but tells the transport that the request may go over another
+		// connection where a kept-alive one turns out to be dead.
+		req.Header["Idempotency-Key"] = []string{}
+	}
 
 	resp, err := a.base.RoundTrip(req)
 	if err == nil {

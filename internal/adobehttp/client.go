@@ -85,7 +85,7 @@ func New(o Options) (*http.Client, error) {
 		RetryWaitMin: retryWaitMin,
 		RetryWaitMax: retryWaitMax,
 		RetryMax:     o.MaxRetries,
-		CheckRetry:   shouldRetry,
+		CheckRetry:   o.shouldRetry,
 		Backoff:      retryablehttp.RateLimitLinearJitterBackoff,
 		ErrorHandler: retryablehttp.PassthroughErrorHandler,
 	}
@@ -96,18 +96,25 @@ func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastRe
 
 type onceKey struct{}
 
-// Once returns a context whose requests are attempted a single time, whatever
-// the client's MaxRetries.
-func Once(ctx context.Context) context.Context {
-	return context.WithValue(ctx, onceKey{}, true)
+// Once returns a context whose requests are sent a single time, whatever
+// becomes of them: for calls that must not take effect twice.
+func Once(ctx context.Context) context.Context { return context.WithValue(ctx, onceKey{}, true) }
+
+type unrepeatedKey struct{}
+
+// WithoutRetries returns a context whose requests are not repeated, whatever the
+// client's MaxRetries. A kept-alive connection that turns out to be dead is no
+// attempt yet.
+func WithoutRetries(ctx context.Context) context.Context {
+	return context.WithValue(ctx, unrepeatedKey{}, true)
 }
 
-func shouldRetry(ctx context.Context, resp *http.Response, err error) (bool, error) {
-	if ctx.Value(onceKey{}) != nil || errors.Is(err, ErrTooLarge) {
+func (o Options) shouldRetry(ctx context.Context, resp *http.Response, err error) (bool, error) {
+	if ctx.Value(onceKey{}) != nil || ctx.Value(unrepeatedKey{}) != nil || errors.Is(err, ErrTooLarge) {
 		return false, nil
 	}
-	if resp != nil && RetryAfter(resp.Header, time.Now()) > maxRetryAfter {
-		return false, nil
+	if resp != nil && (ctx.Err() != nil || RetryAfter(resp.Header, o.Now()) > maxRetryAfter) {
+		return false, nil // what was answered counts
 	}
 	return retryablehttp.DefaultRetryPolicy(ctx, resp, err)
 }

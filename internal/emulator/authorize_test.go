@@ -70,7 +70,7 @@ func (f *fixture) get(address string) answer {
 
 func TestSignInPage(t *testing.T) {
 	f := start(t, emulator.Options{})
-	page := f.get(f.authorizeURL("scope", "openid email"))
+	page := f.get(f.authorizeURL("scope", "openid email", "decision", "neither"))
 	require.Equal(t, http.StatusOK, page.status)
 	require.Equal(t, "text/html; charset=utf-8", page.header.Get("Content-Type"))
 	require.NotEmpty(t, page.header.Get("X-Debug-Id"))
@@ -80,6 +80,7 @@ func TestSignInPage(t *testing.T) {
 	} {
 		require.Contains(t, page.body, want)
 	}
+	require.NotContains(t, page.body, "neither", "the decision is the person's")
 }
 
 func TestDecision(t *testing.T) {
@@ -118,6 +119,8 @@ func TestAuthorizeRefused(t *testing.T) {
 			a := f.get(f.authorizeURL(c.pairs...))
 			require.Equal(t, c.status, a.status)
 			redirect, err := f.Allow(f.authorizeURL(c.pairs...))
+			decided := f.post(strings.TrimPrefix(f.authorizeURL(c.pairs...), f.url), "decision", "allow")
+			require.Equal(t, c.status, decided.status)
 			if c.err == "" {
 				require.Contains(t, a.body, `role="alert"`)
 				require.Error(t, err)
@@ -205,13 +208,15 @@ func TestUserGrantsByForm(t *testing.T) {
 	}
 }
 
-func TestPlainChallenge(t *testing.T) {
+func TestOtherChallenges(t *testing.T) {
 	f := start(t, emulator.Options{})
-	for _, method := range []string{"", "plain"} {
-		code := f.code("code_challenge", verifier, "code_challenge_method", method)
-		a := f.postAsWeb(emulator.TokenPath, "grant_type", "authorization_code", "code", code, "code_verifier", verifier)
-		require.Equal(t, http.StatusOK, a.status)
+	exchange := func(code, verifier string) int {
+		return f.postAsWeb(emulator.TokenPath, "grant_type", "authorization_code", "code", code, "code_verifier", verifier).status
 	}
+	for _, method := range []string{"", "plain"} {
+		require.Equal(t, http.StatusOK, exchange(f.code("code_challenge", verifier, "code_challenge_method", method), verifier))
+	}
+	require.Equal(t, http.StatusOK, exchange(f.code("code_challenge", ""), ""))
 }
 
 func TestNoRefreshTokenWithoutOfflineAccess(t *testing.T) {

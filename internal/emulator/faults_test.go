@@ -163,8 +163,8 @@ func TestFaultHang(t *testing.T) {
 			}()
 			<-hangs
 			select {
-			case <-failed:
-				require.Fail(t, "answered")
+			case err := <-failed:
+				require.Fail(t, "answered", "%v", err)
 			case <-time.After(20 * time.Millisecond):
 			}
 			end(f, remove, cancel)

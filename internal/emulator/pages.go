@@ -7,6 +7,7 @@ import (
 	"embed"
 	"fmt"
 	"html/template"
+	"maps"
 	"net/http"
 )
 
@@ -16,11 +17,13 @@ var pageFiles embed.FS
 var pages = template.Must(template.ParseFS(pageFiles, "pages/*.html"))
 
 func writeSignInPage(w http.ResponseWriter, a *authorizeRequest) {
+	params := maps.Clone(a.params)
+	maps.DeleteFunc(params, func(name string, _ []string) bool { return name == "email" || name == "decision" }) // the form's own
 	writePage(w, http.StatusOK, "signin.html", map[string]any{
 		"Action": AuthorizePath,
 		"Client": a.client.ID,
 		"Scopes": a.scopes,
-		"Params": a.params,
+		"Params": params,
 		"Person": defaultPerson,
 	})
 }

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package console_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/adobeims/vault-plugin-secrets-adobeims/console"
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/emulator"
+)
+
+// secretless wants no secret in v, however it is printed.
+func (f *fixture) secretless(v any) {
+	f.t.Helper()
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
+		text := fmt.Sprintf(verb, v)
+		require.NotContains(f.t, text, string(f.token))
+		require.NotContains(f.t, text, fmt.Sprintf("%x", string(f.token)))
+		for _, s := range f.SecretsOf(clientID) {
+			require.NotContains(f.t, text, s.Value)
+			require.NotContains(f.t, text, fmt.Sprintf("%x", s.Value))
+		}
+	}
+}
+
+func TestFaults(t *testing.T) {
+	huge := emulator.Fault{Size: 2 << 20}
+	for name, c := range map[string]struct {
+		fault  emulator.Fault
+		kind   console.Kind
+		status int
+		effect bool
+		text   string
+	}{
+		"no such key":     {emulator.Fault{Status: 403, Code: "403003", Description: "Api Key is invalid"}, console.Refused, 403, false, "failed: 403 403003 (Api Key is invalid), x-request-id "},
+		"bare 400":        {emulator.Fault{Status: 400}, console.Refused, 400, false, "failed: 400 Bad Request, x-request-id "},
+		"HTML 403":        {emulator.Fault{Status: 403, Body: "<html>PROXY"}, console.Refused, 403, false, "failed: 403 Forbidden"},
+		"throttled":       {emulator.Fault{Status: 429, Code: "429050", Description: "Too many requests", RetryAfter: "30"}, console.Throttled, 429, false, "failed: 429 429050 (Too many requests)"},
+		"500":             {emulator.Fault{}, console.Unavailable, 500, true, "failed: 500 Internal Server Error"},
+		"503":             {emulator.Fault{Status: 503, Code: "503000", Description: "x\ny"}, console.Unavailable, 503, true, "failed: 503 503000 (x y)"},
+		"gateway gave up": {emulator.Fault{Status: 408}, console.Unavailable, 408, true, "failed: 408 Request Timeout"},
+		"redirect":        {emulator.Fault{Redirect: "/console/elsewhere"}, console.Malformed, 302, true, "failed: 302 a redirect"},
+		"redirect 307":    {emulator.Fault{Redirect: "/console/elsewhere", Status: 307}, console.Malformed, 307, true, "failed: 307 a redirect"},
+		"HTML":            {emulator.Fault{Body: "<html>PROXY"}, console.Malformed, 200, true, "failed: 200 the answer is n"},
+		"huge":            {huge, console.Malformed, 0, true, "failed: http://127.0.0.1"},
+		"cut off":         {emulator.Fault{Body: `{"client_secret":"p8e-cut`, Truncate: true}, console.Unreachable, 0, true, "reading the answer: unexpected EOF"},
+		"dropped":         {emulator.Fault{Drop: true}, console.Unreachable, 0, true, "EOF"},
+	} {
+		for _, op := range operations {
+			t.Run(name+"/"+op.name, func(t *testing.T) {
+				f := start(t, emulator.Options{}, console.Options{})
+				f.Inject(c.fault)
+				err := op.call(f)
+				e := f.failed(err)
+				require.Equal(t, c.kind, e.Kind, err)
+				require.Equal(t, c.status, e.Status)
+				require.Equal(t, c.effect, e.MayHaveTakenEffect())
+				require.ErrorContains(t, err, c.text)
+				require.True(t, strings.HasPrefix(err.Error(), "Developer Console "+e.Op+" failed: "), err)
+				require.NotContains(t, err.Error(), "PROXY")
+				require.NotContains(t, err.Error(), "p8e-")
+				require.Equal(t, 1, f.Count(anyConsole))
+				if c.status != 0 {
+					require.NotEmpty(t, e.RequestID)
+				}
+				if c.fault.RetryAfter != "" {
+					require.Equal(t, 30*time.Second, e.RetryAfter)
+				}
+			})
+		}
+	}
+}
+
+func TestMalformed(t *testing.T) {
+	for text, op := range map[string]operation{
+		``:                                  list,
+		`null`:                              list,
+		`[]`:                                list,
+		`{"client_id":"client"}`:            list,
+		`{"client_secrets":null}`:           list,
+		`{"client_secrets":{}}`:             list,
+		`{"client_secrets":[null]}`:         list,
+		`{"client_secrets":[{"uuid":""}]}`:  list,
+		`{"client_secrets":[{"uuid":12}]}`:  list,
+		` `:                                 add,
+		`{"uuid":"u"}`:                      add,
+		`{"uuid":"u","client_secret":null}`: add,
+		`{"uuid":"u","client_secret":""}`:   add,
+		`{"client_secret":["p8e-array"]}`:   add,
+		`{"client_secret":"p8e-broken"`:     add,
+		`Your session ended`:                remove,
+	} {
+		t.Run(op.name+" "+text, func(t *testing.T) {
+			f := answering(t, body(http.StatusOK, text))
+			err := op.call(f)
+			e := f.failed(err)
+			require.Equal(t, console.Malformed, e.Kind)
+			require.True(t, e.MayHaveTakenEffect())
+			require.NotContains(t, err.Error(), "p8e")
+		})
+	}
+	for _, text := range []string{"", "\r\n", "{}", `"deleted"`} {
+		require.NoError(t, remove.call(answering(t, body(http.StatusOK, text))), text)
+	}
+}
+
+func TestRefusalsInEveryShape(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"title":"ErrInvalidOauthToken","status":401,"error_code":401013,"message":"Oauth token is not valid"}`: "401 401013 (Oauth token is not valid)",
+		`{"error_code":"429050","message":"Too many requests"}`:                                                  "401 429050 (Too many requests)",
+		`{"error_code":"ERR_X","title":"ErrX"}`:                                                                  "401 ERR_X (ErrX)",
+		`{"error_code":{"a":1},"message":"m"}`:                                                                   "401 Unauthorized (m)",
+		`{"error_code":null,"message":["p8e"]}`:                                                                  "401 Unauthorized",
+		`{"error_code":""}`:                                                                                      "401 Unauthorized",
+		`"p8e"`:                                                                                                  "401 Unauthorized",
+		`{"message":"p8e`:                                                                                        "401 Unauthorized",
+	} {
+		t.Run(text, func(t *testing.T) {
+			f := answering(t, body(http.StatusUnauthorized, text))
+			err := list.call(f)
+			require.Equal(t, console.Refused, f.failed(err).Kind)
+			require.EqualError(t, err, "Developer Console listing of client secrets failed: "+want)
+		})
+	}
+}
+
+// The console says no as it does to the tokens and keys that Adobe would refuse.
+func TestRefusals(t *testing.T) {
+	f := start(t, emulator.Options{}, console.Options{})
+	otherKey, unknown := cred, cred
+	otherKey.ClientID = "x"
+	unknown.CredentialID = "x"
+	for name, c := range map[string]struct {
+		token console.Secret
+		cred  console.Credential
+		code  string
+	}{
+		"token":         {"x", cred, "401013"},
+		"no token":      {"", cred, "401013"},
+		"key":           {f.token, otherKey, "403003"},
+		"no credential": {f.token, unknown, "404000"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := f.List(t.Context(), c.token, c.cred)
+			require.Equal(t, c.code, f.failed(err).Code)
+			_, err = f.Add(t.Context(), c.token, c.cred)
+			require.Equal(t, c.code, f.failed(err).Code)
+		})
+	}
+	require.Len(t, f.SecretsOf(clientID), 1)
+}
+
+func TestRetries(t *testing.T) {
+	for name, fault := range map[string]emulator.Fault{
+		"unavailable": {Times: 1, Status: 503, RetryAfter: "0"},
+		"throttled":   {Times: 1, Status: 429, RetryAfter: "0"},
+		"dropped":     {Times: 1, Drop: true},
+		"lost":        {Times: 1, Drop: true, After: true},
+	} {
+		for _, op := range operations {
+			t.Run(name+"/"+op.name, func(t *testing.T) {
+				t.Parallel()
+				f := start(t, emulator.Options{}, console.Options{MaxRetries: 2})
+				f.Inject(fault)
+				err := op.call(f)
+				if op.method == http.MethodPost {
+					e := f.failed(err)
+					require.Equal(t, 1, f.Count(anyConsole))
+					require.Equal(t, fault.Status != 429, e.MayHaveTakenEffect())
+					return
+				}
+				require.NoError(t, err)
+				require.Equal(t, 2, f.Count(anyConsole))
+			})
+		}
+	}
+}
+
+// The connection that Add finds open may be dead by then. net/http repeats some
+// requests by itself in that case.
+func TestAddIsSentOnceOverAStaleConnection(t *testing.T) {
+	f := start(t, emulator.Options{}, console.Options{MaxRetries: 2})
+	require.NoError(t, list.call(f))
+	f.ResetCounters()
+	f.Inject(emulator.Fault{Method: http.MethodPost, Times: 1, Drop: true, After: true})
+	e := f.failed(add.call(f))
+	require.Equal(t, console.Unreachable, e.Kind)
+	require.True(t, e.MayHaveTakenEffect())
+	require.Equal(t, 1, f.Count(anyConsole))
+	require.Len(t, f.SecretsOf(clientID), 2)
+}
+
+func TestHang(t *testing.T) {
+	for _, op := range operations {
+		t.Run(op.name, func(t *testing.T) {
+			f := start(t, emulator.Options{}, console.Options{Timeout: 50 * time.Millisecond})
+			f.Inject(emulator.Fault{Hang: true, After: true})
+			err := op.call(f)
+			e := f.failed(err)
+			require.Equal(t, console.Unreachable, e.Kind)
+			require.True(t, e.MayHaveTakenEffect())
+			require.ErrorContains(t, err, "no complete answer within 50ms")
+			require.NotErrorIs(t, err, context.DeadlineExceeded, "only the caller's own deadline is that")
+		})
+	}
+}
+
+func TestNobodyThere(t *testing.T) {
+	f := start(t, emulator.Options{}, console.Options{})
+	f.Stop()
+	for _, op := range operations {
+		e := f.failed(op.call(f))
+		require.Equal(t, console.Unreachable, e.Kind)
+		require.ErrorContains(t, e, f.url+": dial tcp")
+	}
+}
+
+func TestCallerGivesUp(t *testing.T) {
+	f := start(t, emulator.Options{}, console.Options{MaxRetries: 2})
+	f.Inject(emulator.Fault{Path: anyConsole, Hang: true})
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	for want, ctx := range map[error]context.Context{context.Canceled: ended, context.DeadlineExceeded: short} {
+		_, err := f.List(ctx, f.token, cred)
+		require.Equal(t, want, err)
+		_, err = f.Add(ctx, f.token, cred)
+		require.Equal(t, want, err)
+		require.Equal(t, want, f.Remove(ctx, f.token, cred, "u"))
+	}
+}
+
+// A server that repeats the token in its answer does not bring it into an error.
+func TestEchoedToken(t *testing.T) {
+	for name, h := range map[string]func(token string) http.HandlerFunc{
+		"refusal": func(token string) http.HandlerFunc {
+			return func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("X-Request-Id", token)
+				body(http.StatusForbidden, fmt.Sprintf(`{"title":%[1]q,"error_code":%[1]q,"message":%[1]q}`, token))(w, nil)
+			}
+		},
+		"another client": func(token string) http.HandlerFunc {
+			return body(http.StatusOK, fmt.Sprintf(`{"client_id":%q,"client_secrets":[]}`, token))
+		},
+		"malformed": func(token string) http.HandlerFunc {
+			return func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("X-Request-Id", token)
+				body(http.StatusOK, token)(w, nil)
+			}
+		},
+		"not HTTP": func(token string) http.HandlerFunc {
+			return func(w http.ResponseWriter, _ *http.Request) {
+				conn, _, err := w.(http.Hijacker).Hijack()
+				if err == nil {
+					_, _ = conn.Write([]byte("HTTP/1.1 200 OK\r\nBearer " + token + "\r\n\r\n"))
+					_ = conn.Close()
+				}
+			}
+		},
+		"redirect": func(token string) http.HandlerFunc {
+			return func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Location", "http://[/"+token)
+				w.WriteHeader(http.StatusFound)
+			}
+		},
+	} {
+		for _, op := range operations {
+			t.Run(name+"/"+op.name, func(t *testing.T) {
+				const token = "a-rather-secret-token"
+				f := answering(t, h(token))
+				f.token = token
+				if err := op.call(f); err != nil {
+					f.secretless(err)
+				} else {
+					require.Equal(t, "another client/remove", name+"/"+op.name)
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package adobehttp
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+)
+
+// Kind is what a failed call means for whoever has to act on it.
+type Kind string
+
+// The kinds of failure.
+const (
+	// Refused: the service understood and said no. Asking again changes nothing
+	// until what was asked with or for is another.
+	Refused Kind = "refused"
+
+	// Throttled: the service asks for fewer requests.
+	Throttled Kind = "throttled"
+
+	// Unavailable: the service answered that it failed.
+	Unavailable Kind = "unavailable"
+
+	// Malformed: what answered is not the service as documented: a redirect, a
+	// page, an endless answer, an answer without what was asked for.
+	Malformed Kind = "malformed"
+
+	// Unreachable: no answer, or not all of it.
+	Unreachable Kind = "unreachable"
+)
+
+// KindOf is the kind of an answer with a status other than 2xx.
+func KindOf(status int) Kind {
+	switch {
+	case status == http.StatusTooManyRequests:
+		return Throttled
+	case status >= 500, status == http.StatusRequestTimeout:
+		return Unavailable
+	case status >= 400:
+		return Refused
+	}
+	return Malformed
+}
+
+// ErrRedirect is the cause of a failure with a status of 3xx.
+var ErrRedirect = errors.New("a redirect, which is not followed: is the URL right?")
+
+// Cause says in words why a request brought no usable answer: which host, and
+// what went wrong, without the secrets of the request. The words of net/http may
+// quote a broken answer, so the chain of errors behind them does not get out.
+func Cause(err error, secrets ...Secret) (Kind, error) {
+	var sending *url.Error
+	if errors.As(err, &sending) {
+		if u, parseErr := url.Parse(sending.URL); parseErr == nil {
+			err = fmt.Errorf("%s://%s: %w", u.Scheme, u.Host, sending.Err)
+		}
+	}
+	kind := Unreachable
+	if errors.Is(err, ErrTooLarge) {
+		kind = Malformed
+	}
+	return kind, errors.New(Quote(err.Error(), secrets...))
+}

@@ -9,6 +9,7 @@ package adobeims
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -72,16 +73,18 @@ func newBackend(ctx context.Context, conf *logical.BackendConfig, clock clockwor
 			b.pathStatus(),
 			b.pathConfig(),
 			b.pathConfigList(),
+			b.pathRotate(),
 			b.pathRoles(),
 			b.pathRolesList(),
 			b.pathInfo(),
 		},
 		PathsSpecial: &logical.Paths{
 			SealWrapStorage: []string{configPrefix, tokenPrefix},
-			LocalStorage:    []string{tokenPrefix},
+			LocalStorage:    []string{tokenPrefix, framework.WALPrefix},
 		},
 		Secrets:      []*framework.Secret{b.accessToken()},
 		PeriodicFunc: b.periodic,
+		WALRollback:  b.walRollback,
 		Invalidate:   b.invalidate,
 		Clean:        b.clean,
 	}
@@ -171,11 +174,15 @@ func (b *backend) mayMint() bool {
 }
 
 // periodic does the work that is not urgent, once a minute.
-func (b *backend) periodic(ctx context.Context, _ *logical.Request) error {
+func (b *backend) periodic(ctx context.Context, req *logical.Request) error {
 	if !b.mayMint() {
 		return nil
 	}
-	return b.tokens.saveUnsaved(ctx)
+	err := b.tokens.saveUnsaved(ctx)
+	if b.WriteSafeReplicationState() {
+		err = errors.Join(err, b.rotateDue(ctx, req.Storage))
+	}
+	return err
 }
 
 // invalidate drops from memory what another node has written.
@@ -201,7 +208,8 @@ func (b *backend) clean(context.Context) {
 const backendHelp = `
 Serves access tokens of the Adobe Identity Management System (IMS).
 
-  config/<name>   a credential of the Adobe Developer Console
+  config/<name>   a credential of the Adobe Developer Console;
+                  config/<name>/rotate: rotate its client secret
   roles/<name>    a set of scopes of a config
   token/<role>    read: an access token under a lease that lasts as long as it
                   does; delete: invalidate every outstanding token of the role

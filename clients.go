@@ -8,15 +8,16 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
+	"github.com/adobeims/vault-plugin-secrets-adobeims/console"
 	"github.com/adobeims/vault-plugin-secrets-adobeims/ims"
 )
 
-// maxUnderWay is how many requests one IMS gets at a time, from all the configs
-// of the mount together.
+// maxUnderWay is how many requests one service gets at a time, from all the
+// configs of the mount together.
 const maxUnderWay = 16
 
-// clients makes the clients of IMS: one for each config, so that its
-// connections are kept alive.
+// clients makes the clients of Adobe's services. Each config keeps its client of
+// IMS, and so its connections.
 type clients struct {
 	now func() time.Time
 
@@ -32,14 +33,23 @@ func (f *clients) open(c *config) (err error) {
 
 // forURL returns a client of the IMS at url that travels as the config says.
 func (f *clients) forURL(c *config, url string) (*ims.Client, error) {
-	return ims.New(url, ims.Options{
+	return ims.New(url, f.options(c, url))
+}
+
+// console returns a client of the config's Developer Console.
+func (f *clients) console(c *config) (*console.Client, error) {
+	return console.New(c.ConsoleURL, f.options(c, c.ConsoleURL))
+}
+
+func (f *clients) options(c *config, url string) ims.Options {
+	return ims.Options{
 		CACert:     c.CACert,
 		Timeout:    c.RequestTimeout,
 		MaxRetries: c.MaxRetries,
 		UserAgent:  userAgent,
 		Gate:       f.gate(url),
 		Now:        f.now,
-	})
+	}
 }
 
 func (f *clients) gate(url string) *semaphore.Weighted {

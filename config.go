@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/adobeims/vault-plugin-secrets-adobeims/console"
 	"github.com/adobeims/vault-plugin-secrets-adobeims/ims"
 )
 
@@ -34,6 +35,17 @@ type config struct {
 	CredentialID          string        `json:"credential_id,omitempty"`
 	AllowManagementScopes bool          `json:"allow_management_scopes,omitempty"`
 
+	ConsoleURL        string        `json:"console_url"`
+	RotationPeriod    time.Duration `json:"rotation_period,omitempty"` // 0: by hand only
+	PreviousSecretTTL time.Duration `json:"previous_secret_ttl"`
+
+	SecretUUID      string           `json:"client_secret_uuid,omitempty"` // of the current secret, if known
+	SecretAdded     bool             `json:"secret_added,omitempty"`       // a rotation added the current secret
+	SecretSet       time.Time        `json:"secret_set"`
+	Pending         *clientSecret    `json:"pending_secret,omitempty"`
+	Retired         []clientSecret   `json:"retired_secrets,omitempty"` // oldest first
+	RotationFailure *rotationFailure `json:"rotation_failure,omitempty"`
+
 	client *ims.Client
 }
 
@@ -43,11 +55,10 @@ func newConfig() *config {
 		IMSURL:         ims.DefaultURL,
 		RequestTimeout: 10 * time.Second,
 		MaxRetries:     2,
-	}
-}
 
-func (c *config) credential() ims.Credential {
-	return ims.Credential{ClientID: c.ClientID, ClientSecret: c.ClientSecret, OrgID: c.OrgID}
+		ConsoleURL:        console.DefaultURL,
+		PreviousSecretTTL: time.Hour,
+	}
 }
 
 // parseServiceURL checks the address of an Adobe service and returns it

@@ -6,12 +6,14 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"strings"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/framework"
 
+	"github.com/adobeims/vault-plugin-secrets-adobeims/console"
 	"github.com/adobeims/vault-plugin-secrets-adobeims/ims"
 )
 
@@ -89,6 +91,24 @@ func configFields() map[string]*framework.FieldSchema {
 			Type:        framework.TypeString,
 			Description: "Id of the credential in the Developer Console's URL.",
 		},
+		"console_url": {
+			Type:        framework.TypeString,
+			Default:     console.DefaultURL,
+			Description: "Address of the Developer Console's API. To change it, give client_secret again.",
+		},
+		"rotation_period": {
+			Type:        framework.TypeDurationSecond,
+			Description: "How often the client secret is rotated; 0 for by hand only.",
+		},
+		"previous_secret_ttl": {
+			Type:        framework.TypeDurationSecond,
+			Default:     3600,
+			Description: "How long a client secret that was rotated away goes on working before it is removed.",
+		},
+		"client_secret_uuid": {
+			Type:        framework.TypeString,
+			Description: "Uuid of the client secret in the Developer Console. Needed only if that lists two and which one this is cannot be told.",
+		},
 		"allow_management_scopes": {
 			Type:        framework.TypeBool,
 			Description: "Allow roles to have scopes whose tokens can create client secrets: " + strings.Join(managementScopes, ", ") + ".",
@@ -102,6 +122,15 @@ func configAnswerFields() map[string]*framework.FieldSchema {
 	for _, name := range []string{"name", "client_secret", "verify", "project"} {
 		delete(fields, name)
 	}
+	maps.Copy(fields, map[string]*framework.FieldSchema{
+		"client_secret_set_time":      {Type: framework.TypeString, Description: "When the current client secret was written or rotated in."},
+		"next_rotation_time":          {Type: framework.TypeString, Description: "When the client secret is rotated by period; absent if it is not."},
+		"pending_secret_uuid":         {Type: framework.TypeString, Description: "Uuid of a client secret that was added and not proven yet; absent if there is none."},
+		"previous_secret_uuid":        {Type: framework.TypeString, Description: "Uuid of the client secret before, if it still works."},
+		"previous_secret_remove_time": {Type: framework.TypeString, Description: "When the client secret before is removed."},
+		"rotation_error":              {Type: framework.TypeString, Description: "Why the last rotation failed; absent if it did not."},
+		"rotation_error_time":         {Type: framework.TypeString, Description: "When the last rotation failed."},
+	})
 	return fields
 }
 
@@ -113,7 +142,8 @@ func keysField() map[string]*framework.FieldSchema {
 
 // apply merges the fields of a request into the config: a field left out keeps
 // its value. The error names the field.
-func (c *config) apply(d *framework.FieldData) error {
+func (c *config) apply(d *framework.FieldData, now time.Time) error {
+	before := *c
 	if file, ok := givenText(d, "project"); ok {
 		clientID, _ := givenText(d, "client_id")
 		if err := c.fill(file, clientID); err != nil {
@@ -128,16 +158,21 @@ func (c *config) apply(d *framework.FieldData) error {
 		"ca_cert":         &c.CACert,
 		"console_org_id":  &c.ConsoleOrgID,
 		"credential_id":   &c.CredentialID,
+		"console_url":     &c.ConsoleURL,
 	} {
 		if given, ok := givenText(d, name); ok {
 			*value = given
 		}
 	}
-	if secret, ok := givenText(d, "client_secret"); ok {
-		c.ClientSecret = ims.Secret(secret)
-	}
-	if seconds, ok := d.GetOk("request_timeout"); ok {
-		c.RequestTimeout = time.Duration(seconds.(int)) * time.Second
+	c.applySecret(d, before, now)
+	for name, value := range map[string]*time.Duration{
+		"request_timeout":     &c.RequestTimeout,
+		"rotation_period":     &c.RotationPeriod,
+		"previous_secret_ttl": &c.PreviousSecretTTL,
+	} {
+		if seconds, ok := d.GetOk(name); ok {
+			*value = time.Duration(seconds.(int)) * time.Second
+		}
 	}
 	if retries, ok := d.GetOk("max_retries"); ok {
 		c.MaxRetries = retries.(int)
@@ -146,6 +181,22 @@ func (c *config) apply(d *framework.FieldData) error {
 		c.AllowManagementScopes = allow.(bool)
 	}
 	return c.check()
+}
+
+// applySecret merges the client secret, given or from the project's file.
+func (c *config) applySecret(d *framework.FieldData, before config, now time.Time) {
+	secret := c.ClientSecret
+	if given, ok := givenText(d, "client_secret"); ok {
+		secret = ims.Secret(given)
+	}
+	c.ClientSecret = before.ClientSecret
+	if c.ClientID != before.ClientID || c.ConsoleOrgID != before.ConsoleOrgID || c.CredentialID != before.CredentialID {
+		c.forgetSecrets()
+	}
+	c.setSecret(secret, now)
+	if uuid, ok := givenText(d, "client_secret_uuid"); ok {
+		c.SecretUUID = uuid
+	}
 }
 
 // givenText is a field of the request without the white space that files and
@@ -179,10 +230,22 @@ func (c *config) check() error {
 	case c.CACert != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(c.CACert)):
 		return errors.New("ca_cert: holds no certificate; it must be a PEM bundle, such as ca_cert=@ca.pem")
 	}
-	url, err := parseServiceURL(c.IMSURL)
-	if err != nil {
-		return fmt.Errorf("ims_url: %w", err)
+	for name, address := range map[string]*string{"ims_url": &c.IMSURL, "console_url": &c.ConsoleURL} {
+		url, err := parseServiceURL(*address)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		*address = url
 	}
-	c.IMSURL = url
+	return c.checkRotation()
+}
+
+func (c *config) checkRotation() error {
+	switch {
+	case c.SecretUUID != "" && !credentialIDFormat.MatchString(c.SecretUUID):
+		return fmt.Errorf("client_secret_uuid: %q is not a uuid from the Developer Console", c.SecretUUID)
+	case c.RotationPeriod > 0 && !c.rotates():
+		return errors.New("rotation_period: needs console_org_id and credential_id, both numbers in the URL of the credential's page in the Developer Console")
+	}
 	return nil
 }

@@ -41,6 +41,6 @@ func (b *backend) verify(ctx context.Context, name string, c *config) (*logical.
 	case failure.Kind == ims.Refused:
 		return refuse("%s. %s Nothing was stored", failure, adviceFor(failure, name))
 	}
-	return nil, logical.CodedError(statusFor(failure),
+	return nil, logical.CodedError(adobeStatus(failure),
 		fmt.Sprintf("%s. Nothing was stored. To store the config without asking IMS, add verify=false", failure))
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/adobeims/vault-plugin-secrets-adobeims/console"
 	"github.com/adobeims/vault-plugin-secrets-adobeims/ims"
 )
 
@@ -59,24 +60,41 @@ func respond(err error) (*logical.Response, error) {
 	if errors.As(err, &kill) {
 		return nil, logical.CodedError(kill.status(), kill.Error())
 	}
-	var failed *ims.Error
-	if !errors.As(err, &failed) {
-		return nil, err
-	}
-	if failed.Kind == ims.Refused {
+	var rotation *rotationError
+	if errors.As(err, &rotation) {
 		return refuse("%s", err)
 	}
-	return nil, logical.CodedError(statusFor(failed), err.Error())
+	status := adobeStatus(err)
+	switch status {
+	case 0:
+		return nil, err
+	case http.StatusBadRequest:
+		return refuse("%s", err)
+	}
+	return nil, logical.CodedError(status, err.Error())
 }
 
-// statusFor is the HTTP status that passes a failure of IMS on.
-func statusFor(failed *ims.Error) int {
+// adobeStatus is the HTTP status that passes a failure of Adobe's services on;
+// 0 if the error is none.
+func adobeStatus(err error) int {
+	var byIMS *ims.Error
+	if errors.As(err, &byIMS) {
+		return statusFor(byIMS.Kind, byIMS.Status)
+	}
+	var byConsole *console.Error
+	if errors.As(err, &byConsole) {
+		return statusFor(byConsole.Kind, byConsole.Status)
+	}
+	return 0
+}
+
+func statusFor(kind ims.Kind, status int) int {
 	switch {
-	case failed.Kind == ims.Refused:
+	case kind == ims.Refused:
 		return http.StatusBadRequest
-	case failed.Kind == ims.Throttled:
+	case kind == ims.Throttled:
 		return http.StatusTooManyRequests
-	case failed.Status == http.StatusServiceUnavailable:
+	case status == http.StatusServiceUnavailable:
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusBadGateway

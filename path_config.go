@@ -81,7 +81,7 @@ func (b *backend) readConfig(ctx context.Context, req *logical.Request, d *frame
 	if c == nil || err != nil {
 		return nil, err
 	}
-	return &logical.Response{Data: map[string]any{
+	data := map[string]any{
 		"client_id":               c.ClientID,
 		"credential_type":         c.CredentialType,
 		"org_id":                  c.OrgID,
@@ -92,7 +92,31 @@ func (b *backend) readConfig(ctx context.Context, req *logical.Request, d *frame
 		"console_org_id":          c.ConsoleOrgID,
 		"credential_id":           c.CredentialID,
 		"allow_management_scopes": c.AllowManagementScopes,
-	}}, nil
+		"console_url":             c.ConsoleURL,
+		"rotation_period":         int64(c.RotationPeriod.Seconds()),
+		"previous_secret_ttl":     int64(c.PreviousSecretTTL.Seconds()),
+		"client_secret_uuid":      c.SecretUUID,
+		"client_secret_set_time":  timestamp(c.SecretSet),
+	}
+	c.describeRotation(data)
+	return &logical.Response{Data: data}, nil
+}
+
+// describeRotation adds what is due and what is in trouble, never a secret.
+func (c *config) describeRotation(data map[string]any) {
+	if due := c.rotationDue(); !due.IsZero() {
+		data["next_rotation_time"] = timestamp(due)
+	}
+	if c.Pending != nil {
+		data["pending_secret_uuid"] = c.Pending.UUID
+	}
+	if n := len(c.Retired); n > 0 {
+		data["previous_secret_uuid"] = c.Retired[n-1].UUID
+		data["previous_secret_remove_time"] = timestamp(c.Retired[n-1].RemoveAt)
+	}
+	if f := c.RotationFailure; f != nil {
+		data["rotation_error"], data["rotation_error_time"] = f.Text, timestamp(f.At)
+	}
 }
 
 func (b *backend) writeConfig(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
@@ -110,7 +134,7 @@ func (b *backend) writeConfig(ctx context.Context, req *logical.Request, d *fram
 	if stored != nil {
 		*next = *stored
 	}
-	if err := next.apply(d); err != nil {
+	if err := next.apply(d, b.tokens.clock.Now()); err != nil {
 		return refuse("%s", err)
 	}
 	if err := next.keepsSecretFrom(stored, d); err != nil {
@@ -158,11 +182,19 @@ func (b *backend) deleteConfig(ctx context.Context, req *logical.Request, d *fra
 	if len(users) > 0 {
 		return refuse("config %q is in use by these roles: %s; delete them or give them another config first", name, strings.Join(users, ", "))
 	}
+	c, err := b.configs.get(ctx, req.Storage, name)
+	if c == nil || err != nil {
+		return nil, err
+	}
 	if err := b.configs.delete(ctx, req.Storage, name); err != nil {
 		return nil, err
 	}
 	b.event(ctx, "config-delete", configPrefix+name)
-	return nil, nil
+	resp := &logical.Response{}
+	if uuids := c.leftovers(); len(uuids) > 0 {
+		resp.AddWarning(fmt.Sprintf("Rotations left client secrets in the Developer Console that nobody removes now: %s", strings.Join(uuids, ", ")))
+	}
+	return resp, nil
 }
 
 func (b *backend) listConfigs(ctx context.Context, req *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
@@ -178,10 +210,18 @@ func (b *backend) listConfigs(ctx context.Context, req *logical.Request, _ *fram
 func (c *config) keepsSecretFrom(stored *config, d *framework.FieldData) error {
 	_, given := d.GetOk("client_secret")
 	_, imported := d.GetOk("project")
-	if stored == nil || given || imported || c.IMSURL == stored.IMSURL {
+	if stored == nil || given || imported {
 		return nil
 	}
-	return fmt.Errorf("ims_url: to change it, give client_secret again: the stored secret is not sent to another server (%s instead of %s)", c.IMSURL, stored.IMSURL)
+	for _, url := range []struct{ name, stored, next string }{
+		{"ims_url", stored.IMSURL, c.IMSURL},
+		{"console_url", stored.ConsoleURL, c.ConsoleURL},
+	} {
+		if url.stored != url.next {
+			return fmt.Errorf("%s: to change it, give client_secret again: the stored secret serves no other server (%s instead of %s)", url.name, url.next, url.stored)
+		}
+	}
+	return nil
 }
 
 const pathConfigHelpSyn = `A credential of the Adobe Developer Console: client ID, client secret and how to reach IMS.`

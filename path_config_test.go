@@ -36,6 +36,11 @@ func TestConfigReadWrite(t *testing.T) {
 		"console_org_id":          "",
 		"credential_id":           "",
 		"allow_management_scopes": false,
+		"console_url":             "https://api.adobe.io",
+		"rotation_period":         int64(0),
+		"previous_secret_ttl":     int64(3600),
+		"client_secret_uuid":      "",
+		"client_secret_set_time":  "2026-11-22T09:00:00Z",
 	}
 	require.Equal(t, want, m.read("config/default").Data)
 
@@ -99,6 +104,11 @@ func TestConfigRefusals(t *testing.T) {
 		{"ims_url", "https://", "https"},
 		{"ims_url", "https://exa mple.com", "not a URL"},
 		{"ims_url", "", "https"},
+		{"console_url", "http://example.com", "https"},
+		{"client_secret_uuid", "not/a/uuid", "not a uuid"},
+		{"rotation_period", "30d", "console_org_id"},
+		{"rotation_period", "-1s", "rotation_period"},
+		{"previous_secret_ttl", "later", "previous_secret_ttl"},
 		{"project", "{not json", "Developer Console"},
 		{"verify", "maybe", "verify"},
 		{"allow_management_scopes", "maybe", "allow_management_scopes"},
@@ -126,6 +136,7 @@ func TestConfigURLChangeNeedsTheSecret(t *testing.T) {
 		require.Contains(t, message, "client_secret")
 	}
 	require.Equal(t, m.imsURL, m.read("config/default").Data["ims_url"])
+	require.Contains(t, m.refused(400, logical.CreateOperation, "config/default", map[string]any{"console_url": "https://attacker.example"}), "client_secret")
 	m.write("config/default", map[string]any{"ims_url": m.imsURL + "/"}) // the same
 	m.write("config/default", map[string]any{"ims_url": "https://ims.example", "client_secret": "p8e-other", "verify": false})
 }

@@ -3,9 +3,11 @@
 package adobeims
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -114,15 +116,19 @@ func (s *tokenStore) invalidate(ctx context.Context, t *mintedToken) error {
 	}
 	// The config may have been written since the token was minted. The token
 	// goes to the IMS it came from, and only its own client's secret with it.
-	client, credential := c.client, ims.Credential{ClientID: t.ClientID}
-	if t.IMSURL != c.IMSURL {
-		if client, err = s.clients.forURL(c, t.IMSURL); err != nil {
-			return err
+	switch {
+	case t.IMSURL != c.IMSURL:
+		var client *ims.Client
+		if client, err = s.clients.forURL(c, t.IMSURL); err == nil {
+			err = client.Invalidate(ctx, ims.Credential{ClientID: t.ClientID}, t.AccessToken)
 		}
-	} else if t.ClientID == c.ClientID {
-		credential = c.credential()
+	case t.ClientID != c.ClientID:
+		err = c.client.Invalidate(ctx, ims.Credential{ClientID: t.ClientID}, t.AccessToken)
+	default:
+		err = c.withCredential(func(credential ims.Credential) error {
+			return c.client.Invalidate(ctx, credential, t.AccessToken)
+		})
 	}
-	err = client.Invalidate(ctx, credential, t.AccessToken)
 	var refused *ims.Error
 	if errors.As(err, &refused) && refused.NoSuchToken() {
 		s.logger.Info("IMS does not know a token that was to be invalidated; it counts as invalidated", "config", t.Config, "answer", refused)
@@ -149,9 +155,5 @@ func (e *killError) Error() string {
 
 // status is that of the first failure.
 func (e *killError) status() int {
-	var failure *ims.Error
-	if errors.As(e.failed[0].err, &failure) {
-		return statusFor(failure)
-	}
-	return 500
+	return cmp.Or(adobeStatus(e.failed[0].err), http.StatusInternalServerError)
 }

@@ -111,7 +111,11 @@ func (s *tokenStore) fly(ctx context.Context, st *roleTokens, f *flight) error {
 
 // mint obtains a token that lives long enough to be handed out.
 func (s *tokenStore) mint(ctx context.Context, r *role, c *config) (*mintedToken, error) {
-	granted, err := c.client.ClientCredentials(ctx, c.credential(), r.Scopes)
+	var granted *ims.Token
+	err := c.withCredential(func(credential ims.Credential) (err error) {
+		granted, err = c.client.ClientCredentials(ctx, credential, r.Scopes)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -334,7 +334,7 @@ func TestStorageFailures(t *testing.T) {
 		m := newServingMount(t)
 		first := m.token("firefly")
 		m.storage.failOn("get", tokenPrefix, broken)
-		m.clock.Advance(tokenLife / 2)
+		m.clock.Advance(tokenLife/2 - time.Minute)
 		m.eventually(func() bool { return len(m.read("token/firefly").Warnings) > 0 }, "a warning")
 		require.Equal(t, 1, m.mints())
 		m.storage.heal()

@@ -36,13 +36,22 @@ type NewSecret struct {
 	Value Secret
 }
 
-// List returns the client secrets of the credential, two at most, in the
-// console's order.
+// Listing is what the console told of a credential's client secrets.
+type Listing struct {
+	// Secrets are two at most, in the console's order.
+	Secrets []ClientSecret
+
+	// Time is when the console answered, by its own clock, the one that Created
+	// is of; zero if it does not tell.
+	Time time.Time
+}
+
+// List returns the client secrets of the credential.
 //
 // The error is an *Error, unless ctx ended first. It is of kind Refused where
 // the credential turns out to be that of another client than cred.ClientID:
 // whose secrets those are is not for the caller to change.
-func (c *Client) List(ctx context.Context, accessToken Secret, cred Credential) ([]ClientSecret, error) {
+func (c *Client) List(ctx context.Context, accessToken Secret, cred Credential) (*Listing, error) {
 	r := call{op: "listing of client secrets", method: http.MethodGet, token: accessToken, cred: cred}
 	a, err := c.do(ctx, r)
 	if err != nil {
@@ -61,14 +70,17 @@ func (c *Client) List(ctx context.Context, accessToken Secret, cred Credential) 
 			Err: fmt.Errorf("credential %s belongs to client %q, not to %q", cred.CredentialID,
 				adobehttp.Quote(listed.ClientID, r.token), cred.ClientID)}
 	}
-	secrets := make([]ClientSecret, 0, len(listed.Secrets))
+	listing := &Listing{Secrets: make([]ClientSecret, 0, len(listed.Secrets))}
+	if answered, err := http.ParseTime(a.header.Get("Date")); err == nil {
+		listing.Time = answered
+	}
 	for _, s := range listed.Secrets {
 		if s.UUID == "" {
 			return nil, r.malformed(a, errors.New("the answer lists a client secret without uuid"))
 		}
-		secrets = append(secrets, s.clientSecret())
+		listing.Secrets = append(listing.Secrets, s.clientSecret())
 	}
-	return secrets, nil
+	return listing, nil
 }
 
 // Add adds a client secret to the credential. It works for IMS at once or, as

@@ -45,7 +45,8 @@ func TestLifeOfAClientSecret(t *testing.T) {
 			require.Equal(t, []console.ClientSecret{
 				{UUID: known[0].UUID, Created: known[0].CreatedAt, LastUsed: known[0].LastUsedAt},
 				{UUID: known[1].UUID, Created: known[1].CreatedAt},
-			}, listed)
+			}, listed.Secrets)
+			require.WithinDuration(t, clock.Now(), listed.Time, time.Second, "by the console's clock")
 
 			_, err = f.Add(t.Context(), f.token, cred)
 			e := f.failed(err)
@@ -57,8 +58,8 @@ func TestLifeOfAClientSecret(t *testing.T) {
 			}
 			listed, err = f.List(t.Context(), f.token, cred)
 			require.NoError(t, err)
-			require.Len(t, listed, 1)
-			require.Equal(t, known[1].UUID, listed[0].UUID)
+			require.Len(t, listed.Secrets, 1)
+			require.Equal(t, known[1].UUID, listed.Secrets[0].UUID)
 
 			for _, r := range f.Requests(anyConsole) {
 				require.Equal(t, "Bearer "+string(f.token), r.Header.Get("Authorization"))
@@ -100,7 +101,7 @@ func TestListed(t *testing.T) {
 			c.want.UUID = "u"
 			listed, err := f.List(t.Context(), f.token, cred)
 			require.NoError(t, err)
-			require.Equal(t, []console.ClientSecret{c.want}, listed)
+			require.Equal(t, []console.ClientSecret{c.want}, listed.Secrets)
 			_, err = json.Marshal(listed)
 			require.NoError(t, err)
 		})
@@ -111,7 +112,7 @@ func TestListOfNone(t *testing.T) {
 	f := answering(t, body(http.StatusOK, `{"client_id":"client","client_secrets":[]}`))
 	listed, err := f.List(t.Context(), f.token, cred)
 	require.NoError(t, err)
-	require.Empty(t, listed)
+	require.Empty(t, listed.Secrets)
 }
 
 // The token may manage every credential of the organisation, and a wrong

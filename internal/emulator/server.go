@@ -90,6 +90,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.journal.begin(readRequest(w, r, s.clock.Now()))()
+	w.Header().Set("Date", s.clock.Now().UTC().Format(http.TimeFormat))
 	if isConsole(r) {
 		w.Header().Set("X-Request-Id", newID())
 	} else {

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package adobeims
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/adobeims/vault-plugin-secrets-adobeims/ims"
+)
+
+// A config's client secrets. One is current. A rotation adds a pending one,
+// which is proven before it becomes current, and retires the one before, which
+// goes on working until it is removed at Adobe.
+
+// clientSecret is a client secret beside the current one.
+type clientSecret struct {
+	Value ims.Secret `json:"value"`
+	// UUID names the secret in the Developer Console; empty if its answer did
+	// not have it.
+	UUID string `json:"uuid,omitempty"`
+	// Known are the uuids that were listed before the secret was added.
+	Known []string `json:"known,omitempty"`
+	// Added is when the engine added it.
+	Added time.Time `json:"added,omitzero"`
+	// RemoveAt is when a retired secret is removed at Adobe.
+	RemoveAt time.Time `json:"remove_at,omitzero"`
+}
+
+// credential is the config's credential with its current client secret.
+func (c *config) credential() ims.Credential { return c.credentialWith(c.ClientSecret) }
+
+func (c *config) credentialWith(secret ims.Secret) ims.Credential {
+	return ims.Credential{ClientID: c.ClientID, ClientSecret: secret, OrgID: c.OrgID}
+}
+
+// withCredential calls IMS with the current client secret and, where IMS does
+// not accept that, with the others that may be good: the pending one and the
+// retired ones. The error is that of the current one.
+func (c *config) withCredential(call func(ims.Credential) error) error {
+	err := call(c.credential())
+	if !isInvalidClient(err) {
+		return err
+	}
+	others := slices.Clone(c.Retired)
+	if c.Pending != nil {
+		others = append(others, *c.Pending)
+	}
+	for _, other := range slices.Backward(others) {
+		if otherErr := call(c.credentialWith(other.Value)); !isInvalidClient(otherErr) {
+			return otherErr
+		}
+	}
+	return err
+}
+
+func isInvalidClient(err error) bool {
+	var failed *ims.Error
+	return errors.As(err, &failed) && failed.Code == ims.CodeInvalidClient
+}
+
+// setSecret takes over a client secret that an operator gave. A current one
+// that the engine had added is retired: it must not be left behind at Adobe.
+func (c *config) setSecret(secret ims.Secret, now time.Time) {
+	if secret == c.ClientSecret {
+		return
+	}
+	if c.SecretAdded && c.SecretUUID != "" {
+		c.retire(now)
+	}
+	c.ClientSecret, c.SecretUUID, c.SecretAdded, c.SecretSet = secret, "", false, now
+}
+
+// promote makes the pending secret current and retires the one before.
+func (c *config) promote(now time.Time) {
+	c.retire(now)
+	c.ClientSecret, c.SecretUUID, c.SecretAdded, c.SecretSet = c.Pending.Value, c.Pending.UUID, true, now
+	c.Pending = nil
+}
+
+func (c *config) retire(now time.Time) {
+	c.Retired = append(slices.Clone(c.Retired), clientSecret{
+		Value: c.ClientSecret, UUID: c.SecretUUID, RemoveAt: now.Add(c.PreviousSecretTTL),
+	})
+}
+
+// forgetSecrets drops what is known of the secrets of a credential that is
+// replaced by another.
+func (c *config) forgetSecrets() {
+	c.SecretUUID, c.SecretAdded, c.Pending, c.Retired, c.RotationFailure = "", false, nil, nil, nil
+}
+
+// dueToRetire are the retired secrets whose time has come.
+func (c *config) dueToRetire(now time.Time) (due []clientSecret) {
+	for _, r := range c.Retired {
+		if !now.Before(r.RemoveAt) {
+			due = append(due, r)
+		}
+	}
+	return due
+}
+
+// without leaves a retired secret out.
+func (c *config) without(uuid string) *config {
+	next := *c
+	next.Retired = slices.DeleteFunc(slices.Clone(c.Retired), func(r clientSecret) bool { return r.UUID == uuid })
+	return &next
+}
+
+// rotates tells whether the config has what a rotation needs.
+func (c *config) rotates() bool { return c.ConsoleOrgID != "" && c.CredentialID != "" }
+
+// rotationDue is when the current secret is rotated by period; zero for never.
+func (c *config) rotationDue() time.Time {
+	if c.RotationPeriod == 0 || !c.rotates() {
+		return time.Time{}
+	}
+	return c.SecretSet.Add(c.RotationPeriod)
+}
+
+// leftovers are the uuids of the secrets beside the current one.
+func (c *config) leftovers() (uuids []string) {
+	for _, r := range c.Retired {
+		uuids = append(uuids, r.UUID)
+	}
+	if c.Pending != nil {
+		uuids = append(uuids, c.Pending.UUID)
+	}
+	return uuids
+}

@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: MPL-2.0
+
+package adobeims
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/helper/locksutil"
+	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/adobeims/vault-plugin-secrets-adobeims/console"
+	"github.com/adobeims/vault-plugin-secrets-adobeims/ims"
+)
+
+// managementTokenScopes are what Adobe lists for its client-secret API.
+var managementTokenScopes = []string{
+	"AdobeID", "openid", "read_organizations", "additional_info.projectedProductContext", "additional_info.roles",
+	"adobeio_api", "read_client_secret", "manage_client_secrets",
+}
+
+const (
+	// maxSecrets is how many client secrets Adobe lets a credential have.
+	maxSecrets = 2
+
+	// rotationTimeout limits a rotation, proving included.
+	rotationTimeout = 80 * time.Second
+
+	// provingTimeout is how long a rotation waits for IMS to accept the new
+	// secret. Adobe does not say how soon it does. The background goes on.
+	provingTimeout = 30 * time.Second
+)
+
+// rotationError is a rotation that did not take place, in words for the
+// operator.
+type rotationError struct{ text string }
+
+func (e *rotationError) Error() string { return e.text }
+
+// rotation is a client-secret rotation, or the clearing up after one, under way.
+// The lock of its config is held.
+type rotation struct {
+	b       *backend
+	storage logical.Storage
+	name    string
+	config  *config // as stored; replaced with each step
+	console *console.Client
+	token   ims.Secret // with the management scopes
+}
+
+// rotate replaces the client secret of a config. Whatever step the process dies
+// at, what is stored tells the next rotation, the WAL's rollback and the
+// periodic work how to go on.
+func (b *backend) rotate(ctx context.Context, s logical.Storage, name string) (*config, error) {
+	lock := locksutil.LockForKey(b.configLocks, name)
+	lock.Lock()
+	defer lock.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, rotationTimeout)
+	defer cancel()
+
+	var rotated *config
+	err := b.withManagement(ctx, s, name, func(r *rotation) error {
+		// 1. Clear up what an interrupted rotation left behind. If it can be
+		//    finished, that is the rotation.
+		finished, err := r.clearUp(ctx)
+		if finished || err != nil {
+			rotated = r.config
+			return err
+		}
+		// 2. Know which secrets there are, and make room.
+		listing, err := r.makeRoom(ctx)
+		if err != nil {
+			return err
+		}
+		// 3. Add a secret and store it beside the current one.
+		if err := r.add(ctx, listing); err != nil {
+			return err
+		}
+		// 4. Prove it, and make it the current one.
+		if err := r.prove(ctx, provingTimeout); err != nil {
+			return err
+		}
+		rotated = r.config
+		return nil
+	})
+	b.noteRotation(ctx, s, name, err)
+	return rotated, err
+}
+
+// withManagement mints a token with the management scopes, which goes nowhere
+// else, and invalidates it when the work is done.
+func (b *backend) withManagement(ctx context.Context, s logical.Storage, name string, work func(*rotation) error) error {
+	c, err := b.configs.get(ctx, s, name)
+	switch {
+	case err != nil:
+		return err
+	case c == nil:
+		return &missingError{fmt.Sprintf("config %q does not exist", name)}
+	case !c.rotates():
+		return &rotationError{fmt.Sprintf("config/%s has no console_org_id or no credential_id: both are numbers in the URL of the credential's page in the Developer Console", name)}
+	}
+	r := &rotation{b: b, storage: s, name: name, config: c}
+	if r.console, err = b.clients.console(c); err != nil {
+		return err
+	}
+	var used ims.Credential
+	err = c.withCredential(func(credential ims.Credential) error {
+		token, err := c.client.ClientCredentials(ctx, credential, managementTokenScopes)
+		if err == nil {
+			r.token, used = token.AccessToken, credential
+		}
+		return err
+	})
+	if err != nil {
+		return managementError(err, name)
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.RequestTimeout)
+		defer cancel()
+		if err := c.client.Invalidate(ctx, used, r.token); err != nil {
+			b.Logger().Warn("a management token could not be invalidated; nobody has it, and it expires by itself", "config", name, "error", err)
+		}
+	}()
+	return work(r)
+}
+
+func managementError(err error, name string) error {
+	var failed *ims.Error
+	if errors.As(err, &failed) && failed.Code == ims.CodeInvalidScope {
+		return &rotationError{fmt.Sprintf("%s. The credential may not manage its own secrets: add the I/O Management API to the project of config/%s in the Developer Console", err, name)}
+	}
+	return err
+}
+
+func (r *rotation) credential() console.Credential {
+	return console.Credential{OrgID: r.config.ConsoleOrgID, CredentialID: r.config.CredentialID, ClientID: r.config.ClientID}
+}
+
+// store puts the next state of the config in storage and memory.
+func (r *rotation) store(ctx context.Context, next *config) error {
+	if err := r.b.configs.put(ctx, r.storage, r.name, next); err != nil {
+		return err
+	}
+	r.config = next
+	return nil
+}
+
+// makeRoom lists the secrets, makes sure which one is the current, and removes
+// retired ones of ours if the limit is reached.
+func (r *rotation) makeRoom(ctx context.Context) (*console.Listing, error) {
+	listing, err := r.console.List(ctx, r.token, r.credential())
+	if err != nil {
+		return nil, err
+	}
+	current, err := r.currentUUID(listing)
+	if err != nil {
+		return nil, err
+	}
+	if current != r.config.SecretUUID {
+		next := *r.config
+		next.SecretUUID = current
+		if err := r.store(ctx, &next); err != nil {
+			return nil, err
+		}
+	}
+	for _, retired := range r.config.Retired {
+		if len(listing.Secrets) < maxSecrets {
+			break
+		}
+		if err := r.remove(ctx, retired); err != nil {
+			return nil, err
+		}
+		if listing, err = r.console.List(ctx, r.token, r.credential()); err != nil {
+			return nil, err
+		}
+	}
+	if len(listing.Secrets) >= maxSecrets {
+		return nil, &rotationError{fmt.Sprintf("the credential has %d client secrets already, and the other one (%s) is not of this engine: if nobody needs it, remove it in the Developer Console, then rotate again. Nothing was changed",
+			len(listing.Secrets), strangers(listing, current))}
+	}
+	return listing, nil
+}
+
+// currentUUID finds the current secret among those listed: by its uuid if that
+// is known, else as the only one that is not known to be another.
+func (r *rotation) currentUUID(listing *console.Listing) (string, error) {
+	var candidates []string
+	for _, s := range listing.Secrets {
+		if s.UUID == r.config.SecretUUID {
+			return s.UUID, nil
+		}
+		if !slices.ContainsFunc(r.config.Retired, func(old clientSecret) bool { return old.UUID == s.UUID }) {
+			candidates = append(candidates, s.UUID)
+		}
+	}
+	switch {
+	case r.config.SecretUUID != "":
+		return "", &rotationError{fmt.Sprintf("the client secret %s of config/%s is not listed in the Developer Console: write client_secret_uuid=... with the uuid of the secret in use (one of: %s). Nothing was changed", r.config.SecretUUID, r.name, strangers(listing, ""))}
+	case len(candidates) == 1:
+		return candidates[0], nil
+	}
+	return "", &rotationError{fmt.Sprintf("the Developer Console lists %d client secrets (%s), and which one config/%s uses is not known: write client_secret_uuid=... to config/%s, or remove the other one in the Developer Console. Nothing was changed", len(listing.Secrets), strangers(listing, ""), r.name, r.name)}
+}
+
+// strangers names the secrets that are listed beside one.
+func strangers(listing *console.Listing, beside string) string {
+	text := ""
+	for _, s := range listing.Secrets {
+		if s.UUID == beside {
+			continue
+		}
+		if text != "" {
+			text += ", "
+		}
+		text += s.UUID
+		if !s.Created.IsZero() {
+			text += " created at " + timestamp(s.Created)
+		}
+	}
+	return text
+}
+
+// add adds a secret in the Developer Console. The intent is on record before, so
+// that a secret whose answer never arrived can be told from others and removed.
+func (r *rotation) add(ctx context.Context, before *console.Listing) error {
+	now := r.b.tokens.clock.Now()
+	intent := newIntent(r, before, now)
+	wal, err := framework.PutWAL(ctx, r.storage, intentKind, intent)
+	if err != nil {
+		return err
+	}
+	added, err := r.console.Add(ctx, r.token, r.credential())
+	if err != nil {
+		var failed *console.Error
+		if errors.As(err, &failed) && !failed.MayHaveTakenEffect() {
+			_ = framework.DeleteWAL(ctx, r.storage, wal) // else it rolls back, finding nothing
+		}
+		return err
+	}
+	next := *r.config
+	next.Pending = &clientSecret{Value: added.Value, UUID: added.UUID, Known: intent.Known, Added: now}
+	if err := r.store(ctx, &next); err != nil {
+		return err // the rollback removes the secret, which nobody knows now
+	}
+	return framework.DeleteWAL(ctx, r.storage, wal)
+}
+
+// prove mints a token with the pending secret and makes it the current one. The
+// old one stays current as long as IMS does not accept the new.
+func (r *rotation) prove(ctx context.Context, patience time.Duration) error {
+	if err := r.mintWithPending(ctx, patience); err != nil {
+		return err
+	}
+	next := *r.config
+	if next.Pending.UUID == "" {
+		listing, err := r.console.List(ctx, r.token, r.credential())
+		if err != nil {
+			return err
+		}
+		pending := *next.Pending
+		if pending.UUID = onlyUnknown(listing, pending.Known); pending.UUID == "" {
+			return &rotationError{fmt.Sprintf("the new client secret of config/%s works, but which one it is in the Developer Console is not known (%s): remove the one that is not of this engine", r.name, strangers(listing, ""))}
+		}
+		next.Pending = &pending
+	}
+	now := r.b.tokens.clock.Now()
+	next.promote(now)
+	next.RotationFailure = nil
+	if err := r.store(ctx, &next); err != nil {
+		return err
+	}
+	r.b.Logger().Info("the client secret was rotated", "config", r.name, "client_secret_uuid", next.SecretUUID)
+	r.b.event(ctx, "secret-rotate", configPrefix+r.name, "config", r.name, "client_secret_uuid", next.SecretUUID)
+	return r.removeDue(ctx)
+}
+
+// onlyUnknown is the one secret listed whose uuid was not known before, or "".
+func onlyUnknown(listing *console.Listing, known []string) (uuid string) {
+	for _, s := range listing.Secrets {
+		if slices.Contains(known, s.UUID) {
+			continue
+		}
+		if uuid != "" {
+			return ""
+		}
+		uuid = s.UUID
+	}
+	return uuid
+}
+
+// mintWithPending asks IMS for a token with the pending secret until it accepts
+// it or patience ends.
+func (r *rotation) mintWithPending(ctx context.Context, patience time.Duration) error {
+	clock := r.b.tokens.clock
+	deadline := clock.Now().Add(patience)
+	for pause := time.Second; ; pause = min(2*pause, 8*time.Second) {
+		_, err := r.config.client.ClientCredentials(ctx, r.config.credentialWith(r.config.Pending.Value), []string{verifyScope})
+		var failed *ims.Error
+		if err == nil || errors.As(err, &failed) && failed.Code == ims.CodeInvalidScope {
+			return nil
+		}
+		if !isInvalidClient(err) || clock.Now().Add(pause).After(deadline) {
+			return fmt.Errorf("the new client secret %s is not proven yet, so the old one stays in use; proving it is tried again every minute: %w", r.config.Pending.UUID, err)
+		}
+		select {
+		case <-clock.After(pause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// remove removes a secret at Adobe and from the config.
+func (r *rotation) remove(ctx context.Context, old clientSecret) error {
+	if old.UUID != "" {
+		if err := r.console.Remove(ctx, r.token, r.credential(), old.UUID); err != nil {
+			return err
+		}
+	}
+	if err := r.store(ctx, r.config.without(old.UUID)); err != nil {
+		return err
+	}
+	r.b.Logger().Info("a previous client secret was removed", "config", r.name, "client_secret_uuid", old.UUID)
+	r.b.event(ctx, "secret-remove", configPrefix+r.name, "config", r.name, "client_secret_uuid", old.UUID)
+	return nil
+}
+
+// removeDue removes the retired secrets whose time has come.
+func (r *rotation) removeDue(ctx context.Context) error {
+	for _, old := range r.config.dueToRetire(r.b.tokens.clock.Now()) {
+		if err := r.remove(ctx, old); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -42,6 +42,9 @@ type backend struct {
 	// one step. It is taken after a config's lock.
 	editing sync.Mutex
 
+	// signingIn makes taking a state and ending it one step.
+	signingIn sync.Mutex
+
 	// gaveUp tells that IMS failed while the mount was being removed, so that
 	// its other leases need not wait for the same.
 	gaveUp atomic.Bool
@@ -76,11 +79,14 @@ func newBackend(ctx context.Context, conf *logical.BackendConfig, clock clockwor
 			b.pathRotate(),
 			b.pathRoles(),
 			b.pathRolesList(),
+			b.pathAuthorize(),
+			b.pathCallback(),
 			b.pathInfo(),
 		},
 		PathsSpecial: &logical.Paths{
-			SealWrapStorage: []string{configPrefix, tokenPrefix},
-			LocalStorage:    []string{tokenPrefix, framework.WALPrefix},
+			Unauthenticated: []string{"callback"},
+			SealWrapStorage: []string{configPrefix, tokenPrefix, authorizationPrefix, statePrefix},
+			LocalStorage:    []string{tokenPrefix, authorizationPrefix, statePrefix, framework.WALPrefix},
 		},
 		Secrets:      []*framework.Secret{b.accessToken()},
 		PeriodicFunc: b.periodic,
@@ -102,10 +108,11 @@ func newBackend(ctx context.Context, conf *logical.BackendConfig, clock clockwor
 	background, stop := context.WithCancel(context.Background())
 	b.stop = stop
 	b.tokens = &tokenStore{
-		clock:   clock,
-		logger:  b.Logger(),
-		storage: conf.StorageView,
-		clients: clients,
+		clock:          clock,
+		logger:         b.Logger(),
+		storage:        conf.StorageView,
+		clients:        clients,
+		authorizations: &entries[authorization]{prefix: authorizationPrefix, open: func(*authorization) error { return nil }},
 		resolve: func(ctx context.Context, name string) (*role, *config, error) {
 			return b.resolve(ctx, conf.StorageView, name)
 		},
@@ -178,7 +185,7 @@ func (b *backend) periodic(ctx context.Context, req *logical.Request) error {
 	if !b.mayMint() {
 		return nil
 	}
-	err := b.tokens.saveUnsaved(ctx)
+	err := errors.Join(b.tokens.saveUnsaved(ctx), b.tokens.keepAlive(ctx), b.endSignIns(ctx, req.Storage))
 	if b.WriteSafeReplicationState() {
 		err = errors.Join(err, b.rotateDue(ctx, req.Storage))
 	}
@@ -195,6 +202,9 @@ func (b *backend) invalidate(_ context.Context, key string) {
 	}
 	if name, ok := strings.CutPrefix(key, tokenPrefix); ok {
 		b.tokens.forget(name)
+	}
+	if name, ok := strings.CutPrefix(key, authorizationPrefix); ok {
+		b.tokens.authorizations.forget(name)
 	}
 }
 
@@ -213,6 +223,7 @@ Serves access tokens of the Adobe Identity Management System (IMS).
   roles/<name>    a set of scopes of a config
   token/<role>    read: an access token under a lease that lasts as long as it
                   does; delete: invalidate every outstanding token of the role
+  authorize/<role>  a person's authorization of a role (OAuth Web App)
   status/<role>   how the role's token fares, never the token
   info            what build of the plugin this is
 `

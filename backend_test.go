@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -138,8 +140,11 @@ func TestInvalidation(t *testing.T) {
 
 // The special paths are held against the keys that are really written.
 func TestSpecialPaths(t *testing.T) {
-	m := newServingMount(t)
+	m := newAuthorizedMount(t)
+	m.rotateWith(emulator.Fault{Method: "POST", Path: secretsPath, Drop: true}) // leaves a WAL entry
+	m.read("authorize/designer")
 	m.token("firefly")
+	m.token("designer")
 	special := m.backend.SpecialPaths()
 	covered := func(paths []string, key string) bool {
 		for _, path := range paths {
@@ -150,15 +155,17 @@ func TestSpecialPaths(t *testing.T) {
 		return false
 	}
 	keys := m.storage.keys(t)
-	require.Len(t, keys, 3)
+	require.Len(t, keys, 9, "two configs, two roles, two tokens, an authorization, a sign-in, a WAL entry")
 	for _, key := range keys {
 		entry, err := m.storage.Get(t.Context(), key)
 		require.NoError(t, err)
-		secret := strings.Contains(string(entry.Value), testClientSecret) || strings.Contains(string(entry.Value), "access_token")
+		kind, _, _ := strings.Cut(key, "/")
+		secret := regexp.MustCompile(testClientSecret + "|_token\"|verifier").Match(entry.Value)
 		require.Equal(t, secret, covered(special.SealWrapStorage, key), "%s: seal-wrapped if it holds a secret", key)
-		require.Equal(t, strings.HasPrefix(key, "token/"), covered(special.LocalStorage, key), "%s: tokens are the cluster's own", key)
+		local := slices.Contains([]string{"token", "authorization", "state", "wal"}, kind)
+		require.Equal(t, local, covered(special.LocalStorage, key), "%s: what the cluster obtained is its own", key)
 	}
-	require.Empty(t, special.Unauthenticated)
+	require.Equal(t, []string{"callback"}, special.Unauthenticated)
 }
 
 func TestPanicIsContained(t *testing.T) {

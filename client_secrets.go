@@ -109,7 +109,9 @@ func (c *config) without(uuid string) *config {
 }
 
 // rotates tells whether the config has what a rotation needs.
-func (c *config) rotates() bool { return c.ConsoleOrgID != "" && c.CredentialID != "" }
+func (c *config) rotates() bool {
+	return c.CredentialType == serverToServer && c.ConsoleOrgID != "" && c.CredentialID != ""
+}
 
 // rotationDue is when the current secret is rotated by period; zero for never.
 func (c *config) rotationDue() time.Time {

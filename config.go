@@ -16,9 +16,12 @@ import (
 
 const configPrefix = "config/"
 
-// serverToServer is the credential type of the Developer Console that this
-// engine obtains tokens for.
-const serverToServer = "oauth_server_to_server"
+// The credential types of the Developer Console that this engine obtains tokens
+// for: the client's own, and a person's.
+const (
+	serverToServer = "oauth_server_to_server"
+	webApp         = "oauth_web_app"
+)
 
 // config is one credential of the Adobe Developer Console and how IMS is
 // reached with it, as stored under config/<name>.
@@ -27,6 +30,7 @@ type config struct {
 	ClientSecret          ims.Secret    `json:"client_secret"`
 	CredentialType        string        `json:"credential_type"`
 	OrgID                 string        `json:"org_id,omitempty"`
+	RedirectURI           string        `json:"redirect_uri,omitempty"` // of a web app
 	IMSURL                string        `json:"ims_url"`
 	CACert                string        `json:"ca_cert,omitempty"`
 	RequestTimeout        time.Duration `json:"request_timeout"`
@@ -79,6 +83,18 @@ func parseServiceURL(address string) (string, error) {
 		return "", fmt.Errorf("%q must be https; plain http is for a loopback address only", u.Redacted())
 	}
 	return u.Scheme + "://" + strings.ToLower(u.Host), nil
+}
+
+// parseRedirectURI checks where Adobe is to send the browser with the code.
+func parseRedirectURI(address string) error {
+	u, err := url.Parse(address)
+	if err != nil || u.Hostname() == "" || u.Fragment != "" || u.User != nil {
+		return errors.New("not a URL that a browser can be sent to")
+	}
+	if u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname()) {
+		return nil
+	}
+	return fmt.Errorf("%q must be https; plain http is for a loopback address only", address)
 }
 
 func isLoopback(host string) bool {

@@ -28,7 +28,7 @@ var (
 )
 
 func configFields() map[string]*framework.FieldSchema {
-	return map[string]*framework.FieldSchema{
+	fields := map[string]*framework.FieldSchema{
 		"name": {
 			Type:        framework.TypeString,
 			Description: "Name of the config.",
@@ -47,8 +47,12 @@ func configFields() map[string]*framework.FieldSchema {
 		"credential_type": {
 			Type:          framework.TypeString,
 			Default:       serverToServer,
-			Description:   "Type of the credential in the Developer Console: oauth_server_to_server.",
-			AllowedValues: []any{serverToServer},
+			Description:   "Type of the credential in the Developer Console: oauth_server_to_server, or oauth_web_app for a person's tokens. It cannot be changed.",
+			AllowedValues: []any{serverToServer, webApp},
+		},
+		"redirect_uri": {
+			Type:        framework.TypeString,
+			Description: "For oauth_web_app, where it is required: the redirect URI of the credential. With https://<vault>/v1/<mount>/callback, sign-ins complete by themselves.",
 		},
 		"org_id": {
 			Type:        framework.TypeString,
@@ -83,6 +87,18 @@ func configFields() map[string]*framework.FieldSchema {
 			Description:  "The JSON file that the Developer Console offers as Download on a project: fills in client_id, client_secret, org_id, console_org_id and credential_id. Fields given beside it win. Not stored itself.",
 			DisplayAttrs: &framework.DisplayAttributes{Sensitive: true},
 		},
+		"allow_management_scopes": {
+			Type:        framework.TypeBool,
+			Description: "Allow roles to have scopes whose tokens can create client secrets: " + strings.Join(managementScopes, ", ") + ".",
+		},
+	}
+	maps.Copy(fields, rotationFields())
+	return fields
+}
+
+// rotationFields are what a rotation of the client secret needs to know.
+func rotationFields() map[string]*framework.FieldSchema {
+	return map[string]*framework.FieldSchema{
 		"console_org_id": {
 			Type:        framework.TypeString,
 			Description: "Number of the organisation in the Developer Console's URL (not ...@AdobeOrg).",
@@ -108,10 +124,6 @@ func configFields() map[string]*framework.FieldSchema {
 		"client_secret_uuid": {
 			Type:        framework.TypeString,
 			Description: "Uuid of the client secret in the Developer Console. Needed only if that lists two and which one this is cannot be told.",
-		},
-		"allow_management_scopes": {
-			Type:        framework.TypeBool,
-			Description: "Allow roles to have scopes whose tokens can create client secrets: " + strings.Join(managementScopes, ", ") + ".",
 		},
 	}
 }
@@ -144,6 +156,9 @@ func keysField() map[string]*framework.FieldSchema {
 // its value. The error names the field.
 func (c *config) apply(d *framework.FieldData, now time.Time) error {
 	before := *c
+	if kind, ok := givenText(d, "credential_type"); ok && c.ClientID != "" && kind != c.CredentialType {
+		return fmt.Errorf("credential_type: cannot be changed from %s to %s; write a new config", c.CredentialType, kind)
+	}
 	if file, ok := givenText(d, "project"); ok {
 		clientID, _ := givenText(d, "client_id")
 		if err := c.fill(file, clientID); err != nil {
@@ -154,6 +169,7 @@ func (c *config) apply(d *framework.FieldData, now time.Time) error {
 		"client_id":       &c.ClientID,
 		"credential_type": &c.CredentialType,
 		"org_id":          &c.OrgID,
+		"redirect_uri":    &c.RedirectURI,
 		"ims_url":         &c.IMSURL,
 		"ca_cert":         &c.CACert,
 		"console_org_id":  &c.ConsoleOrgID,
@@ -215,8 +231,8 @@ func (c *config) check() error {
 		return errors.New("client_id: required; the Developer Console shows it on the page of the credential")
 	case c.ClientSecret == "":
 		return errors.New("client_secret: required; the Developer Console shows it on the page of the credential")
-	case c.CredentialType != serverToServer:
-		return fmt.Errorf("credential_type: %q is not supported; it must be %s", c.CredentialType, serverToServer)
+	case c.CredentialType != serverToServer && c.CredentialType != webApp:
+		return fmt.Errorf("credential_type: %q is not supported; it must be %s or %s", c.CredentialType, serverToServer, webApp)
 	case c.OrgID != "" && !strings.HasSuffix(c.OrgID, "@AdobeOrg"):
 		return fmt.Errorf("org_id: %q does not end in @AdobeOrg; the number in the Developer Console's URL belongs in console_org_id", c.OrgID)
 	case c.ConsoleOrgID != "" && !consoleOrgIDFormat.MatchString(c.ConsoleOrgID):
@@ -237,13 +253,33 @@ func (c *config) check() error {
 		}
 		*address = url
 	}
+	if err := c.checkWebApp(); err != nil {
+		return err
+	}
 	return c.checkRotation()
+}
+
+func (c *config) checkWebApp() error {
+	switch {
+	case c.CredentialType != webApp && c.RedirectURI != "":
+		return fmt.Errorf("redirect_uri: is for credential_type=%s only", webApp)
+	case c.CredentialType != webApp:
+		return nil
+	case c.RedirectURI == "":
+		return fmt.Errorf("redirect_uri: required with credential_type=%s; it must be one that the credential has in the Developer Console", webApp)
+	}
+	if err := parseRedirectURI(c.RedirectURI); err != nil {
+		return fmt.Errorf("redirect_uri: %w", err)
+	}
+	return nil
 }
 
 func (c *config) checkRotation() error {
 	switch {
 	case c.SecretUUID != "" && !credentialIDFormat.MatchString(c.SecretUUID):
 		return fmt.Errorf("client_secret_uuid: %q is not a uuid from the Developer Console", c.SecretUUID)
+	case c.RotationPeriod > 0 && c.CredentialType == webApp:
+		return fmt.Errorf("rotation_period: Adobe offers no rotation for credential_type=%s; change its secret in the Developer Console", webApp)
 	case c.RotationPeriod > 0 && !c.rotates():
 		return errors.New("rotation_period: needs console_org_id and credential_id, both numbers in the URL of the credential's page in the Developer Console")
 	}

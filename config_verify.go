@@ -28,7 +28,11 @@ func (b *backend) verify(ctx context.Context, name string, c *config) (*logical.
 	}
 	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
 	defer cancel()
-	_, err = client.ClientCredentials(ctx, c.credential(), []string{verifyScope})
+	if c.CredentialType == webApp {
+		err = verifyWebApp(ctx, client, c)
+	} else {
+		_, err = client.ClientCredentials(ctx, c.credential(), []string{verifyScope})
+	}
 
 	var failure *ims.Error
 	switch {
@@ -43,4 +47,15 @@ func (b *backend) verify(ctx context.Context, name string, c *config) (*logical.
 	}
 	return nil, logical.CodedError(adobeStatus(failure),
 		fmt.Sprintf("%s. Nothing was stored. To store the config without asking IMS, add verify=false", failure))
+}
+
+// verifyWebApp proves a credential that has no tokens of its own: IMS refuses a
+// code that it never gave, but not before it has accepted the client.
+func verifyWebApp(ctx context.Context, client *ims.Client, c *config) error {
+	_, err := client.Exchange(ctx, c.credential(), c.RedirectURI, "a-code-to-prove-the-client", ims.NewVerifier())
+	var failure *ims.Error
+	if errors.As(err, &failure) && failure.Kind == ims.Refused && !isInvalidClient(err) && failure.Code != ims.CodeUnauthorizedClient {
+		return nil
+	}
+	return err
 }

@@ -24,6 +24,11 @@ type missingError struct{ text string }
 
 func (e *missingError) Error() string { return e.text }
 
+// operatorError is what an operator has to put right first, in words for them.
+type operatorError struct{ text string }
+
+func (e *operatorError) Error() string { return e.text }
+
 func missingRole(name string) error {
 	return &missingError{fmt.Sprintf("role %q does not exist; roles/ lists those that do", name)}
 }
@@ -36,6 +41,10 @@ type mintError struct {
 
 func (e *mintError) Error() string {
 	f := e.failure
+	var unauthorized *authorizationError
+	if errors.As(f.err, &unauthorized) {
+		return f.err.Error()
+	}
 	text := f.err.Error() + ". "
 	var failed *ims.Error
 	if errors.As(f.err, &failed) {
@@ -56,12 +65,16 @@ func respond(err error) (*logical.Response, error) {
 	if errors.As(err, &missing) {
 		return refuse("%s", missing)
 	}
+	var unauthorized *authorizationError
+	if errors.As(err, &unauthorized) {
+		return refuse("%s", err)
+	}
 	var kill *killError
 	if errors.As(err, &kill) {
 		return nil, logical.CodedError(kill.status(), kill.Error())
 	}
-	var rotation *rotationError
-	if errors.As(err, &rotation) {
+	var operator *operatorError
+	if errors.As(err, &operator) {
 		return refuse("%s", err)
 	}
 	status := adobeStatus(err)

@@ -98,6 +98,9 @@ func (b *backend) readConfig(ctx context.Context, req *logical.Request, d *frame
 		"client_secret_uuid":      c.SecretUUID,
 		"client_secret_set_time":  timestamp(c.SecretSet),
 	}
+	if c.CredentialType == webApp {
+		data["redirect_uri"] = c.RedirectURI
+	}
 	c.describeRotation(data)
 	return &logical.Response{Data: data}, nil
 }

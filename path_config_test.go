@@ -83,7 +83,8 @@ func TestConfigRefusals(t *testing.T) {
 	}{
 		{"client_id", "", "required"},
 		{"client_secret", " ", "required"},
-		{"credential_type", "jwt", "not supported"},
+		{"credential_type", "oauth_web_app", "cannot be changed"},
+		{"redirect_uri", "https://vault.example/v1/adobeims/callback", "oauth_web_app only"},
 		{"org_id", "23294", "console_org_id"},
 		{"console_org_id", testOrgID, "not a number"},
 		{"credential_id", "../x", "not an id"},

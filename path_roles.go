@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/framework"
@@ -172,11 +173,18 @@ func (b *backend) writeRole(ctx context.Context, req *logical.Request, d *framew
 	if scope := managementScopeIn(next.Scopes); scope != "" && !c.AllowManagementScopes {
 		return refuse("scopes: a token with %s could create client secrets for its own credential; if readers of this role may do that, set allow_management_scopes=true on config/%s", scope, next.Config)
 	}
+	if c.CredentialType == webApp && next.Exclusive {
+		return refuse("exclusive: config/%s is an %s, whose tokens are one person's and shared", next.Config, webApp)
+	}
 	if err := b.roles.put(ctx, req.Storage, name, next); err != nil {
 		return nil, err
 	}
 	b.event(ctx, "role-write", "roles/"+name)
-	return &logical.Response{}, nil
+	resp := &logical.Response{}
+	if c.CredentialType == webApp && !slices.Contains(next.Scopes, "offline_access") {
+		resp.AddWarning("scopes: without offline_access IMS gives no refresh token, and the role cannot be authorized")
+	}
+	return resp, nil
 }
 
 // apply merges the fields of a request into the role: a field left out keeps
@@ -228,7 +236,7 @@ func (b *backend) deleteRole(ctx context.Context, req *logical.Request, d *frame
 
 	ctx, cancel := context.WithTimeout(ctx, roleDeletionTimeout)
 	defer cancel()
-	if err := b.tokens.kill(ctx, name); err != nil {
+	if err := errors.Join(b.tokens.revokeAuthorization(ctx, name), b.tokens.kill(ctx, name)); err != nil {
 		resp := &logical.Response{}
 		resp.AddWarning(fmt.Sprintf("The role is deleted, but not every token of it: %s", err))
 		return resp, nil

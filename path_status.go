@@ -37,20 +37,22 @@ func (b *backend) pathStatus() *framework.Path {
 
 func statusAnswerFields() map[string]*framework.FieldSchema {
 	return map[string]*framework.FieldSchema{
-		"mint_time":               {Type: framework.TypeString, Description: "When the current token was minted; absent if there is none."},
-		"expire_time":             {Type: framework.TypeString, Description: "When the current token expires."},
-		"refresh_time":            {Type: framework.TypeString, Description: "When the current token is due for refresh, if the role is read."},
-		"outstanding_tokens":      {Type: framework.TypeInt, Description: "Shared tokens that have not expired."},
-		"uninvalidated_tokens":    {Type: framework.TypeInt, Description: "Of these, tokens that IMS could not invalidate."},
-		"in_use":                  {Type: framework.TypeBool, Description: "Whether the current token has been read."},
-		"backing_off":             {Type: framework.TypeBool, Description: "Whether IMS is left alone after a failure."},
-		"next_attempt_time":       {Type: framework.TypeString, Description: "When IMS is asked again after a failure."},
-		"failures":                {Type: framework.TypeInt, Description: "Failed mints since the last that succeeded."},
-		"last_failure_time":       {Type: framework.TypeString, Description: "When a mint failed last; absent since one succeeded."},
-		"last_failure_kind":       {Type: framework.TypeString, Description: "refused, throttled, unavailable, malformed, unreachable or internal."},
-		"last_failure_error_code": {Type: framework.TypeString, Description: "Error code of IMS, if it answered one."},
-		"last_failure_debug_id":   {Type: framework.TypeString, Description: "x-debug-id of the answer, which Adobe's support asks for."},
-		"last_failure_message":    {Type: framework.TypeString, Description: "The failure in words."},
+		"mint_time":                 {Type: framework.TypeString, Description: "When the current token was minted; absent if there is none."},
+		"expire_time":               {Type: framework.TypeString, Description: "When the current token expires."},
+		"refresh_time":              {Type: framework.TypeString, Description: "When the current token is due for refresh, if the role is read."},
+		"outstanding_tokens":        {Type: framework.TypeInt, Description: "Shared tokens that have not expired."},
+		"uninvalidated_tokens":      {Type: framework.TypeInt, Description: "Of these, tokens that IMS could not invalidate."},
+		"authorization_time":        {Type: framework.TypeString, Description: "When a person authorized the role; only for roles of a web app."},
+		"authorization_expire_time": {Type: framework.TypeString, Description: "When the authorization lapses unless it is used."},
+		"in_use":                    {Type: framework.TypeBool, Description: "Whether the current token has been read."},
+		"backing_off":               {Type: framework.TypeBool, Description: "Whether IMS is left alone after a failure."},
+		"next_attempt_time":         {Type: framework.TypeString, Description: "When IMS is asked again after a failure."},
+		"failures":                  {Type: framework.TypeInt, Description: "Failed mints since the last that succeeded."},
+		"last_failure_time":         {Type: framework.TypeString, Description: "When a mint failed last; absent since one succeeded."},
+		"last_failure_kind":         {Type: framework.TypeString, Description: "refused, throttled, unavailable, malformed, unreachable or internal."},
+		"last_failure_error_code":   {Type: framework.TypeString, Description: "Error code of IMS, if it answered one."},
+		"last_failure_debug_id":     {Type: framework.TypeString, Description: "x-debug-id of the answer, which Adobe's support asks for."},
+		"last_failure_message":      {Type: framework.TypeString, Description: "The failure in words."},
 	}
 }
 
@@ -96,7 +98,12 @@ func (s *tokenStore) status(ctx context.Context, name string, r *role, c *config
 		data["in_use"] = st.used
 	}
 	st.failure.of(r, c).describe(data)
-	return data, nil
+	a, err := s.authorizations.get(ctx, s.storage, name)
+	if err == nil && a != nil && !a.Condemned {
+		data["authorization_time"] = timestamp(a.Granted)
+		data["authorization_expire_time"] = timestamp(a.Expires)
+	}
+	return data, err
 }
 
 func (f *failure) describe(data map[string]any) {

@@ -35,12 +35,6 @@ const (
 	provingTimeout = 30 * time.Second
 )
 
-// rotationError is a rotation that did not take place, in words for the
-// operator.
-type rotationError struct{ text string }
-
-func (e *rotationError) Error() string { return e.text }
-
 // rotation is a client-secret rotation, or the clearing up after one, under way.
 // The lock of its config is held.
 type rotation struct {
@@ -100,8 +94,10 @@ func (b *backend) withManagement(ctx context.Context, s logical.Storage, name st
 		return err
 	case c == nil:
 		return &missingError{fmt.Sprintf("config %q does not exist", name)}
+	case c.CredentialType == webApp:
+		return &operatorError{fmt.Sprintf("Adobe offers no rotation for the %s credential of config/%s: change its secret in the Developer Console", webApp, name)}
 	case !c.rotates():
-		return &rotationError{fmt.Sprintf("config/%s has no console_org_id or no credential_id: both are numbers in the URL of the credential's page in the Developer Console", name)}
+		return &operatorError{fmt.Sprintf("config/%s has no console_org_id or no credential_id: both are numbers in the URL of the credential's page in the Developer Console", name)}
 	}
 	r := &rotation{b: b, storage: s, name: name, config: c}
 	if r.console, err = b.clients.console(c); err != nil {
@@ -131,7 +127,7 @@ func (b *backend) withManagement(ctx context.Context, s logical.Storage, name st
 func managementError(err error, name string) error {
 	var failed *ims.Error
 	if errors.As(err, &failed) && failed.Code == ims.CodeInvalidScope {
-		return &rotationError{fmt.Sprintf("%s. The credential may not manage its own secrets: add the I/O Management API to the project of config/%s in the Developer Console", err, name)}
+		return &operatorError{fmt.Sprintf("%s. The credential may not manage its own secrets: add the I/O Management API to the project of config/%s in the Developer Console", err, name)}
 	}
 	return err
 }
@@ -179,7 +175,7 @@ func (r *rotation) makeRoom(ctx context.Context) (*console.Listing, error) {
 		}
 	}
 	if len(listing.Secrets) >= maxSecrets {
-		return nil, &rotationError{fmt.Sprintf("the credential has %d client secrets already, and the other one (%s) is not of this engine: if nobody needs it, remove it in the Developer Console, then rotate again. Nothing was changed",
+		return nil, &operatorError{fmt.Sprintf("the credential has %d client secrets already, and the other one (%s) is not of this engine: if nobody needs it, remove it in the Developer Console, then rotate again. Nothing was changed",
 			len(listing.Secrets), strangers(listing, current))}
 	}
 	return listing, nil
@@ -199,11 +195,11 @@ func (r *rotation) currentUUID(listing *console.Listing) (string, error) {
 	}
 	switch {
 	case r.config.SecretUUID != "":
-		return "", &rotationError{fmt.Sprintf("the client secret %s of config/%s is not listed in the Developer Console: write client_secret_uuid=... with the uuid of the secret in use (one of: %s). Nothing was changed", r.config.SecretUUID, r.name, strangers(listing, ""))}
+		return "", &operatorError{fmt.Sprintf("the client secret %s of config/%s is not listed in the Developer Console: write client_secret_uuid=... with the uuid of the secret in use (one of: %s). Nothing was changed", r.config.SecretUUID, r.name, strangers(listing, ""))}
 	case len(candidates) == 1:
 		return candidates[0], nil
 	}
-	return "", &rotationError{fmt.Sprintf("the Developer Console lists %d client secrets (%s), and which one config/%s uses is not known: write client_secret_uuid=... to config/%s, or remove the other one in the Developer Console. Nothing was changed", len(listing.Secrets), strangers(listing, ""), r.name, r.name)}
+	return "", &operatorError{fmt.Sprintf("the Developer Console lists %d client secrets (%s), and which one config/%s uses is not known: write client_secret_uuid=... to config/%s, or remove the other one in the Developer Console. Nothing was changed", len(listing.Secrets), strangers(listing, ""), r.name, r.name)}
 }
 
 // strangers names the secrets that are listed beside one.
@@ -263,7 +259,7 @@ func (r *rotation) prove(ctx context.Context, patience time.Duration) error {
 		}
 		pending := *next.Pending
 		if pending.UUID = onlyUnknown(listing, pending.Known); pending.UUID == "" {
-			return &rotationError{fmt.Sprintf("the new client secret of config/%s works, but which one it is in the Developer Console is not known (%s): remove the one that is not of this engine", r.name, strangers(listing, ""))}
+			return &operatorError{fmt.Sprintf("the new client secret of config/%s works, but which one it is in the Developer Console is not known (%s): remove the one that is not of this engine", r.name, strangers(listing, ""))}
 		}
 		next.Pending = &pending
 	}

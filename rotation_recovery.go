@@ -154,7 +154,7 @@ func (r *rotation) rollBack(ctx context.Context, in *intent) (done bool, err err
 		r.b.event(ctx, "secret-remove", configPrefix+r.name, "config", r.name, "client_secret_uuid", found[0].UUID)
 		return true, nil
 	}
-	return false, &rotationError{fmt.Sprintf("a rotation of config/%s was interrupted, and which of the client secrets %s it added cannot be told: remove the one that nobody knows in the Developer Console", r.name, strangers(&console.Listing{Secrets: found}, ""))}
+	return false, &operatorError{fmt.Sprintf("a rotation of config/%s was interrupted, and which of the client secrets %s it added cannot be told: remove the one that nobody knows in the Developer Console", r.name, strangers(&console.Listing{Secrets: found}, ""))}
 }
 
 // giveUpPending removes a secret that IMS does not accept.

@@ -50,6 +50,15 @@ func (m *mount) rotate() map[string]any {
 	return resp.Data
 }
 
+// rotateWith lets a rotation fail.
+func (m *mount) rotateWith(fault emulator.Fault) {
+	m.t.Helper()
+	remove := m.ims.Inject(fault)
+	defer remove()
+	resp, err := m.handle(logical.UpdateOperation, "config/default/rotate", nil)
+	require.True(m.t, err != nil || resp.IsError())
+}
+
 // tick is Vault's rollback, once a minute.
 func (m *mount) tick() error {
 	_, err := m.handle(logical.RollbackOperation, "", map[string]any{})
@@ -77,7 +86,7 @@ func (m *mount) requireWorkingSecret() {
 	m.t.Helper()
 	c := *m.stored()
 	c.Retired, c.Pending = nil, nil
-	_, err := m.backend.tokens.mint(m.t.Context(), &role{Scopes: []string{"openid"}}, &c)
+	_, err := m.backend.tokens.mint(m.t.Context(), nil, &role{Scopes: []string{"openid"}}, &c)
 	require.NoError(m.t, err)
 }
 

@@ -29,7 +29,7 @@ func (s *tokenStore) mintExclusive(ctx context.Context, name string, r *role, c 
 	minted := make(chan struct{})
 	go func() {
 		err = contain(s.logger, func() (err error) {
-			token, err = s.mint(s.ctx, r, c)
+			token, err = s.mint(s.ctx, st, r, c)
 			return err
 		})
 		err = s.noteExclusive(st, &flight{role: r, config: c, started: started}, err)

@@ -98,7 +98,7 @@ func (s *tokenStore) fly(ctx context.Context, st *roleTokens, f *flight) error {
 			return err
 		}
 	}
-	token, err := s.mint(ctx, f.role, f.config)
+	token, err := s.mint(ctx, st, f.role, f.config)
 	if err != nil {
 		return err
 	}
@@ -110,12 +110,17 @@ func (s *tokenStore) fly(ctx context.Context, st *roleTokens, f *flight) error {
 }
 
 // mint obtains a token that lives long enough to be handed out.
-func (s *tokenStore) mint(ctx context.Context, r *role, c *config) (*mintedToken, error) {
+func (s *tokenStore) mint(ctx context.Context, st *roleTokens, r *role, c *config) (*mintedToken, error) {
 	var granted *ims.Token
-	err := c.withCredential(func(credential ims.Credential) (err error) {
-		granted, err = c.client.ClientCredentials(ctx, credential, r.Scopes)
-		return err
-	})
+	var err error
+	if c.CredentialType == webApp {
+		granted, err = s.mintForPerson(ctx, st, r, c)
+	} else {
+		err = c.withCredential(func(credential ims.Credential) (err error) {
+			granted, err = c.client.ClientCredentials(ctx, credential, r.Scopes)
+			return err
+		})
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -32,10 +32,11 @@ const (
 // tokenStore serves the tokens of all roles. What it knows of a role is in
 // memory after the role's first read.
 type tokenStore struct {
-	clock   clockwork.Clock
-	logger  hclog.Logger
-	storage logical.Storage
-	clients *clients
+	clock          clockwork.Clock
+	logger         hclog.Logger
+	storage        logical.Storage
+	clients        *clients
+	authorizations *entries[authorization]
 	// resolve looks a role and its config up; a missing one is an error.
 	resolve func(ctx context.Context, role string) (*role, *config, error)
 	// config looks a config up; nil if there is none.
@@ -58,6 +59,9 @@ type roleTokens struct {
 	// work is held by whoever asks IMS about the role's shared tokens and
 	// writes the record: one at a time, in order.
 	work chan struct{}
+	// unsavedGrant is an authorization whose new refresh token could not be
+	// stored. It is guarded by work.
+	unsavedGrant *authorization
 
 	mu      sync.Mutex // guards what follows
 	loaded  bool       // whether record is what storage holds

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 
 // Package ims is a client of the Adobe Identity Management System (IMS) for
-// confidential clients: it obtains access tokens and invalidates them.
+// confidential clients: it obtains access tokens, for the client itself or for a
+// person who consented, and invalidates them.
 //
 // It knows nothing of Vault. Tokens are not cached here: each call is a
 // request to IMS.
@@ -31,7 +32,7 @@ type Options = adobehttp.Options
 func WithoutRetries(ctx context.Context) context.Context { return adobehttp.WithoutRetries(ctx) }
 
 // Credential is what the Developer Console calls a credential: the client ID
-// and client secret of an OAuth Server-to-Server integration.
+// and client secret of an OAuth Server-to-Server or OAuth Web App integration.
 type Credential struct {
 	ClientID     string
 	ClientSecret Secret

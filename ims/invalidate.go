@@ -31,18 +31,24 @@ func (c *Client) Invalidate(ctx context.Context, cred Credential, accessToken Se
 	if cred.ClientSecret != "" {
 		form.Set("client_secret", string(cred.ClientSecret))
 	}
+	identify := func(req *http.Request) { req.Header.Set("X-IMS-ClientId", cred.ClientID) }
+	return c.post(ctx, "token invalidation", invalidatePath, form, identify, cred.ClientSecret, accessToken)
+}
+
+// post sends a form whose answer says nothing but whether it worked. The secrets
+// are those of the request.
+func (c *Client) post(ctx context.Context, op, path string, form url.Values, complete func(*http.Request), secrets ...Secret) error {
 	ctx, trace := adobehttp.WithTrace(ctx)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url+invalidatePath, strings.NewReader(form.Encode()))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url+path, strings.NewReader(form.Encode()))
 	if err != nil {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.Header.Set("X-IMS-ClientId", cred.ClientID)
+	complete(req)
 
-	const op = "token invalidation"
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return unanswered(ctx, op, err, trace.Header, cred.ClientSecret, accessToken)
+		return unanswered(ctx, op, err, trace.Header, secrets...)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode >= 200 && resp.StatusCode <= 299 {
@@ -55,10 +61,10 @@ func (c *Client) Invalidate(ctx context.Context, cred Credential, accessToken Se
 	if body, err := io.ReadAll(resp.Body); err == nil {
 		_ = json.Unmarshal(body, &answer) // an answer without a code is told by its status
 	}
-	return c.refusal(op, resp.StatusCode, resp.Header, answer.Code, answer.Description, cred.ClientSecret, accessToken)
+	return c.refusal(op, resp.StatusCode, resp.Header, answer.Code, answer.Description, secrets...)
 }
 
-// NoSuchToken tells whether IMS refused to invalidate because it knows no such
+// NoSuchToken tells whether IMS refused to invalidate or revoke because it knows no such
 // living token, rather than because it refused the client that asked.
 func (e *Error) NoSuchToken() bool {
 	if e.Kind != Refused || e.Code == CodeInvalidClient || e.Code == CodeUnauthorizedClient {

@@ -73,7 +73,9 @@ func (c *Client) Refresh(ctx context.Context, cred Credential, refreshToken Secr
 // Revoke ends a refresh token (RFC 7009).
 func (c *Client) Revoke(ctx context.Context, cred Credential, refreshToken Secret) error {
 	form := url.Values{"token": {string(refreshToken)}}
-	authenticate := func(req *http.Request) { req.SetBasicAuth(cred.ClientID, string(cred.ClientSecret)) }
+	authenticate := func(req *http.Request) { // encoded as oauth2 does (RFC 6749 §2.3.1)
+		req.SetBasicAuth(url.QueryEscape(cred.ClientID), url.QueryEscape(string(cred.ClientSecret)))
+	}
 	return c.post(ctx, "revocation", revokePath, form, authenticate, cred.ClientSecret, refreshToken)
 }
 

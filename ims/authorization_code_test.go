@@ -15,12 +15,16 @@ import (
 
 const redirectURI = "https://vault.example/v1/adobeims/callback"
 
-var webApp = ims.Credential{ClientID: "web", ClientSecret: secret}
+// webSecret has none of the characters that RFC 6749 §2.3.1 wants encoded in a
+// Basic header. Adobe documents no encoding, and its secrets have none either.
+const webSecret = "p8e-web_secret"
+
+var webApp = ims.Credential{ClientID: "web", ClientSecret: webSecret}
 
 // consent returns the code of a person who consents.
 func consent(t *testing.T, server *emulator.Server, client *ims.Client, verifier ims.Secret) string {
 	t.Helper()
-	server.AddClient(emulator.Client{ID: "web", CredentialType: emulator.OAuthWebApp, Secrets: []string{secret}, RedirectURIs: []string{redirectURI}})
+	server.AddClient(emulator.Client{ID: "web", CredentialType: emulator.OAuthWebApp, Secrets: []string{webSecret}, RedirectURIs: []string{redirectURI}})
 	redirect, err := server.Allow(client.AuthorizeURL("web", redirectURI, []string{"openid", "offline_access"}, "state", verifier))
 	require.NoError(t, err)
 	u, err := url.Parse(redirect)

@@ -89,7 +89,7 @@ func expiryFromClaims(token string) (time.Time, bool) {
 	if err != nil {
 		return time.Time{}, false
 	}
-	return time.UnixMilli(int64(created)).Add(life.times(time.Millisecond)), true
+	return time.UnixMilli(int64(created)).UTC().Add(life.times(time.Millisecond)), true
 }
 
 type quantity float64

@@ -342,6 +342,24 @@ func TestRefreshTokenIsNeverUsedTwiceAtTheSameMoment(t *testing.T) {
 	require.Equal(t, 1, m.mints())
 }
 
+// A write to the config gives a mint under way up, but not a refresh: the new
+// refresh token would be lost.
+func TestRefreshUnderWayIsNotGivenUp(t *testing.T) {
+	m := newAuthorizedMount(t)
+	m.clock.Advance(tokenLife)
+	m.ims.SetLatency(100 * time.Millisecond)
+	m.ims.ResetCounters()
+	token := make(chan string)
+	go func() { token <- m.token("designer") }()
+	m.eventually(func() bool { return m.mints() == 1 }, "a refresh")
+	m.write("config/person", map[string]any{"request_timeout": "5s", "verify": false})
+	require.NotEmpty(t, <-token)
+	require.Equal(t, 1, m.mints())
+	m.restart()
+	require.True(t, m.ims.Valid(m.refreshToken("designer")))
+	require.NotEmpty(t, m.token("designer"))
+}
+
 // An authorization that nobody reads for a month is still alive.
 func TestKeepAlive(t *testing.T) {
 	m := newAuthorizedMount(t)

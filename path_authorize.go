@@ -135,7 +135,8 @@ func (b *backend) importAuthorization(ctx context.Context, s logical.Storage, na
 }
 
 func (b *backend) authorize(ctx context.Context, name string, r *role, c *config, exchange func(context.Context) (*ims.Grant, error)) (*authorization, error) {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	// Whoever asked may go away; the code is good for one use.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
 	defer cancel()
 	a, err := b.tokens.authorize(ctx, name, r, c, exchange)
 	if err != nil {

@@ -53,7 +53,8 @@ func (b *backend) rotate(ctx context.Context, s logical.Storage, name string) (*
 	lock := locksutil.LockForKey(b.configLocks, name)
 	lock.Lock()
 	defer lock.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, rotationTimeout)
+	// Whoever asked may go away; a rotation is not given up half-way for that.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rotationTimeout)
 	defer cancel()
 
 	var rotated *config

@@ -56,7 +56,11 @@ func (s *tokenStore) authorize(ctx context.Context, name string, r *role, c *con
 
 // mintForPerson obtains a token with the role's refresh token. The caller holds
 // the role's work.
+//
+// It is not given up half-way: the successor of a refresh token would be lost.
 func (s *tokenStore) mintForPerson(ctx context.Context, st *roleTokens, r *role, c *config) (*ims.Token, error) {
+	ctx = context.WithoutCancel(ctx)
+
 	// 1. The refresh token to use. One that could not be stored is stored first.
 	if st.unsavedGrant != nil {
 		if err := s.authorizations.put(ctx, s.storage, st.name, st.unsavedGrant); err != nil {

@@ -88,8 +88,11 @@ func (s *tokenStore) fly(ctx context.Context, st *roleTokens, f *flight) error {
 	defer st.unlockWork()
 
 	known := st.known()
-	if newest := known.newest(); newest != nil && newest.fits(f.role, f.config) && newest.Issued.After(f.started) {
-		return nil // the mint that this one superseded got through
+	if newest := known.newest(); newest != nil && newest.fits(f.role, f.config) {
+		fresh := !f.background && s.clock.Now().Before(newest.handedOutUntil(f.role.MinTTL))
+		if fresh || newest.Issued.After(f.started) {
+			return nil // the mint that this one superseded got through
+		}
 	}
 	if f.background {
 		// Nobody waits, so a token that could not be put on record is better

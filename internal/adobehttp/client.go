@@ -26,14 +26,14 @@ const (
 
 	// maxRetryAfter is how long an attempt waits because the server said so.
 	// A longer Retry-After ends the retries; it is the caller's to honour.
-	maxRetryAfter = 5 * time.Second
+	maxRetryAfter = 2 * time.Second
 )
 
 // Waits between attempts grow linearly with jitter: the first lies between
 // these two, the second between twice these, and so on.
 const (
-	retryWaitMin = 200 * time.Millisecond
-	retryWaitMax = 600 * time.Millisecond
+	retryWaitMin = 100 * time.Millisecond
+	retryWaitMax = 300 * time.Millisecond
 )
 
 // Options says how a client reaches its server. The zero value of a field is

@@ -23,9 +23,6 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// operationPrefix starts the names of the operations in the OpenAPI document.
-const operationPrefix = "adobe-ims"
-
 type backend struct {
 	*framework.Backend
 

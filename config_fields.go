@@ -146,12 +146,6 @@ func configAnswerFields() map[string]*framework.FieldSchema {
 	return fields
 }
 
-func keysField() map[string]*framework.FieldSchema {
-	return map[string]*framework.FieldSchema{
-		"keys": {Type: framework.TypeStringSlice, Description: "The names."},
-	}
-}
-
 // apply merges the fields of a request into the config: a field left out keeps
 // its value. The error names the field.
 func (c *config) apply(d *framework.FieldData, now time.Time) error {

@@ -4,7 +4,6 @@ package adobeims
 
 import (
 	"context"
-	"net/http"
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
@@ -40,14 +39,4 @@ func (b *backend) readInfo(context.Context, *logical.Request, *framework.FieldDa
 		"build_date":  buildDate,
 		"sdk_version": sdkVersion(),
 	}}, nil
-}
-
-// answers documents a 200 with these fields.
-func answers(fields map[string]*framework.FieldSchema) map[int][]framework.Response {
-	return map[int][]framework.Response{http.StatusOK: {{Description: "OK", Fields: fields}}}
-}
-
-// answersNothing documents a 204.
-func answersNothing() map[int][]framework.Response {
-	return map[int][]framework.Response{http.StatusNoContent: {{Description: "No Content"}}}
 }

@@ -3,11 +3,10 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/adobehttp"
@@ -48,29 +47,11 @@ type Error struct {
 // Error implements error. It reads: Developer Console listing of client secrets
 // failed: 403 403003 (Api Key is invalid), x-request-id 1234.
 func (e *Error) Error() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "Developer Console %s failed:", e.Op)
-	if e.Status != 0 {
-		fmt.Fprintf(&b, " %d", e.Status)
-		if e.Code == "" && e.Err == nil {
-			fmt.Fprintf(&b, " %s", http.StatusText(e.Status))
-		}
-	}
-	if e.Code != "" {
-		fmt.Fprintf(&b, " %s", e.Code)
-	}
-	if e.Message != "" {
-		fmt.Fprintf(&b, " (%s)", e.Message)
-	} else if e.Title != "" {
-		fmt.Fprintf(&b, " (%s)", e.Title)
-	}
-	if e.Err != nil {
-		fmt.Fprintf(&b, " %s", e.Err)
-	}
+	id := ""
 	if e.RequestID != "" {
-		fmt.Fprintf(&b, ", x-request-id %s", e.RequestID)
+		id = "x-request-id " + e.RequestID
 	}
-	return b.String()
+	return adobehttp.Describe("Developer Console "+e.Op, e.Status, e.Code, cmp.Or(e.Message, e.Title), e.Err, id)
 }
 
 // Unwrap returns the cause, if there is one.

@@ -5,10 +5,8 @@ package ims
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -56,27 +54,11 @@ type Error struct {
 // Error implements error. It reads: IMS token request failed: 400 invalid_client
 // (invalid client_secret parameter), x-debug-id 1234.
 func (e *Error) Error() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "IMS %s failed:", e.Op)
-	if e.Status != 0 {
-		fmt.Fprintf(&b, " %d", e.Status)
-		if e.Code == "" && e.Err == nil {
-			fmt.Fprintf(&b, " %s", http.StatusText(e.Status))
-		}
-	}
-	if e.Code != "" {
-		fmt.Fprintf(&b, " %s", e.Code)
-	}
-	if e.Description != "" {
-		fmt.Fprintf(&b, " (%s)", e.Description)
-	}
-	if e.Err != nil {
-		fmt.Fprintf(&b, " %s", e.Err)
-	}
+	id := ""
 	if e.DebugID != "" {
-		fmt.Fprintf(&b, ", x-debug-id %s", e.DebugID)
+		id = "x-debug-id " + e.DebugID
 	}
-	return b.String()
+	return adobehttp.Describe("IMS "+e.Op, e.Status, e.Code, e.Description, e.Err, id)
 }
 
 // Unwrap returns the cause, if there is one.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 )
 
 // Kind is what a failed call means for whoever has to act on it.
@@ -63,4 +64,31 @@ func Cause(err error, secrets ...Secret) (Kind, error) {
 		kind = Malformed
 	}
 	return kind, errors.New(Quote(err.Error(), secrets...))
+}
+
+// Describe writes a failure as all errors here read: IMS token request failed:
+// 400 invalid_client (invalid client_secret parameter), x-debug-id 1234. What is
+// empty or 0 is left out.
+func Describe(what string, status int, code, words string, cause error, requestID string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s failed:", what)
+	if status != 0 {
+		fmt.Fprintf(&b, " %d", status)
+		if code == "" && cause == nil {
+			fmt.Fprintf(&b, " %s", http.StatusText(status))
+		}
+	}
+	if code != "" {
+		fmt.Fprintf(&b, " %s", code)
+	}
+	if words != "" {
+		fmt.Fprintf(&b, " (%s)", words)
+	}
+	if cause != nil {
+		fmt.Fprintf(&b, " %s", cause)
+	}
+	if requestID != "" {
+		fmt.Fprintf(&b, ", %s", requestID)
+	}
+	return b.String()
 }

@@ -226,8 +226,12 @@ func (r *role) apply(d *framework.FieldData) error {
 // token/<role>.
 func (b *backend) deleteRole(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
 	name := d.Get("name").(string)
+	r, err := b.roles.get(ctx, req.Storage, name)
+	if r == nil || err != nil {
+		return nil, err
+	}
 	b.editing.Lock()
-	err := b.roles.delete(ctx, req.Storage, name)
+	err = b.roles.delete(ctx, req.Storage, name)
 	b.editing.Unlock()
 	if err != nil {
 		return nil, err

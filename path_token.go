@@ -126,18 +126,19 @@ func (b *backend) deleteTokens(ctx context.Context, req *logical.Request, d *fra
 	if err != nil {
 		return nil, err
 	}
-	// A role that was deleted can have left tokens behind that IMS did not
-	// invalidate then. A role that was not exclusive before can have, too.
-	outstanding, err := b.tokens.outstanding(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	if r == nil && outstanding == 0 {
-		return respond(missingRole(name))
+	if r == nil {
+		left, err := b.tokens.outstanding(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		if left == 0 {
+			return respond(missingRole(name))
+		}
 	}
 	if err := b.tokens.kill(ctx, name); err != nil {
 		return respond(err)
 	}
+	// Shared tokens from before the role was exclusive are gone by now.
 	if r != nil && r.Exclusive {
 		return refuse("the tokens of role %q are exclusive, each with a lease of its own: invalidate them with vault lease revoke -prefix %stoken/%s", name, req.MountPoint, name)
 	}

@@ -65,15 +65,10 @@ func (s *tokenStore) kill(ctx context.Context, name string) error {
 }
 
 // outstanding is how many of the role's tokens have neither expired nor been
-// invalidated.
+// invalidated. The role need not exist: one that was deleted can have left some.
 func (s *tokenStore) outstanding(ctx context.Context, name string) (int, error) {
-	st := s.of(name)
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	if err := s.load(ctx, st, nil); err != nil {
-		return 0, err
-	}
-	return len(st.record.living(s.clock.Now()).Tokens), nil
+	stored, err := loadRecord(ctx, s.storage, name)
+	return len(stored.living(s.clock.Now()).Tokens), err
 }
 
 type failedInvalidation struct {

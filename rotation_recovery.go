@@ -40,6 +40,10 @@ const (
 	// still take effect.
 	intentMarginAfter = 5 * time.Second
 
+	// listingLag is how long after it was added a secret may be missing from
+	// the list. Adobe documents nothing about it.
+	listingLag = 10 * time.Minute
+
 	// intentMaxAge is how long clearing up is tried.
 	intentMaxAge = 7 * 24 * time.Hour
 )
@@ -76,12 +80,13 @@ func (in *intent) lost(listing *console.Listing, c *config) (found []console.Cli
 	return found
 }
 
-// over tells whether the request can no longer take effect.
+// over tells whether the request can no longer take effect, and its effect
+// would be listed.
 func (in *intent) over(listing *console.Listing, now time.Time) bool {
 	if !listing.Time.IsZero() {
 		now = listing.Time
 	}
-	return now.After(in.Until)
+	return now.After(in.Until.Add(listingLag))
 }
 
 // clearUp finishes what an interrupted rotation began: it removes a secret whose
@@ -100,15 +105,15 @@ func (r *rotation) clearUp(ctx context.Context) (finished bool, err error) {
 	if r.config.Pending == nil {
 		return false, nil
 	}
-	listing, err := r.console.List(ctx, r.token, r.credential())
-	if err != nil {
-		return false, err
+	err = r.prove(ctx, provingTimeout)
+	if !isInvalidClient(err) {
+		return err == nil, err
 	}
-	if pending := r.config.Pending.UUID; pending != "" && !lists(listing, pending) {
+	listing, listErr := r.console.List(ctx, r.token, r.credential())
+	if pending := r.config.Pending.UUID; listErr == nil && pending != "" && !lists(listing, pending) {
 		return false, r.giveUpPending(ctx) // somebody removed it
 	}
-	err = r.prove(ctx, provingTimeout)
-	return err == nil, err
+	return false, err
 }
 
 func (r *rotation) clearUpEntry(ctx context.Context, id string) error {

@@ -234,7 +234,7 @@ func (c *config) check() error {
 	case c.CredentialID != "" && !credentialIDFormat.MatchString(c.CredentialID):
 		return fmt.Errorf("credential_id: %q is not an id from the Developer Console's URL", c.CredentialID)
 	case c.RequestTimeout < time.Second || c.RequestTimeout > maxRequestTimeout:
-		return fmt.Errorf("request_timeout: %s is out of range; it must be from 1s to %s", c.RequestTimeout, maxRequestTimeout)
+		return fmt.Errorf("request_timeout: %s is out of range; it must be from 1s to %s", inWords(c.RequestTimeout), inWords(maxRequestTimeout))
 	case c.MaxRetries < 0 || c.MaxRetries > maxMaxRetries:
 		return fmt.Errorf("max_retries: %d is out of range; it must be from 0 to %d", c.MaxRetries, maxMaxRetries)
 	case c.CACert != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(c.CACert)):

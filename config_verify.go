@@ -21,7 +21,7 @@ const verifyTimeout = 60 * time.Second
 
 // verify asks IMS for a token with the config's values. It returns nothing if
 // they are good, else the answer to the request. The token goes nowhere.
-func (b *backend) verify(ctx context.Context, name string, c *config) (*logical.Response, error) {
+func (b *backend) verify(ctx context.Context, c *config) (*logical.Response, error) {
 	client, err := b.clients.forURL(c, c.IMSURL)
 	if err != nil {
 		return nil, err
@@ -43,7 +43,8 @@ func (b *backend) verify(ctx context.Context, name string, c *config) (*logical.
 	case failure.Code == ims.CodeInvalidScope:
 		return nil, nil
 	case failure.Kind == ims.Refused:
-		return refuse("%s. %s Nothing was stored", failure, adviceFor(failure, name))
+		return refuse("%s. IMS does not accept this client_id with this client_secret as %s: compare them with the Developer Console. Nothing was stored",
+			failure, c.CredentialType)
 	}
 	return nil, logical.CodedError(adobeStatus(failure),
 		fmt.Sprintf("%s. Nothing was stored. To store the config without asking IMS, add verify=false", failure))

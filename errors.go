@@ -52,7 +52,7 @@ func (e *mintError) Error() string {
 			text += advice + " "
 		}
 	}
-	return text + fmt.Sprintf("IMS is asked again from %s (in %s)", timestamp(f.retryAt), max(f.retryAt.Sub(e.now), 0).Round(time.Second))
+	return text + fmt.Sprintf("IMS is asked again from %s (in %s)", timestamp(f.retryAt), inWords(max(f.retryAt.Sub(e.now), 0)))
 }
 
 func (e *mintError) Unwrap() error { return e.failure.err }

@@ -144,7 +144,7 @@ func (b *backend) writeConfig(ctx context.Context, req *logical.Request, d *fram
 		return refuse("%s", err)
 	}
 	if d.Get("verify").(bool) {
-		if resp, err := b.verify(ctx, name, next); resp != nil || err != nil {
+		if resp, err := b.verify(ctx, next); resp != nil || err != nil {
 			return resp, err
 		}
 	}

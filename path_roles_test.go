@@ -147,7 +147,7 @@ func TestDeletedRolesTokensCanBeInvalidatedLater(t *testing.T) {
 	remove := m.ims.Inject(emulator.Fault{Path: emulator.InvalidatePath, Status: 500})
 	resp, err := m.delete("roles/firefly")
 	require.NoError(t, err)
-	require.Contains(t, resp.Warnings[0], "delete token/<role> again")
+	require.Contains(t, resp.Warnings[0], "delete token/firefly again")
 	remove()
 	_, err = m.delete("token/firefly")
 	require.NoError(t, err)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -40,9 +41,10 @@ func (s *tokenStore) kill(ctx context.Context, name string) error {
 	}
 	defer st.unlockWork()
 
-	// 2. Condemn the tokens, in storage first.
+	// 2. Condemn the tokens, in storage first. If storage fails, they are
+	//    invalidated all the same; what step 4 answers tells.
 	outstanding := st.known().living(s.clock.Now()).condemned()
-	if err := s.save(ctx, st, outstanding); err != nil || len(outstanding.Tokens) == 0 {
+	if err := s.save(ctx, st, outstanding); len(outstanding.Tokens) == 0 {
 		return err
 	}
 
@@ -57,9 +59,11 @@ func (s *tokenStore) kill(ctx context.Context, name string) error {
 	if err := s.save(ctx, st, left); err != nil {
 		return err
 	}
-	s.event(ctx, "token-invalidate", "token/"+name, "role", name)
+	if len(failed) < len(outstanding.Tokens) {
+		s.event(ctx, "token-invalidate", "token/"+name, "role", name, "tokens", strconv.Itoa(len(outstanding.Tokens)-len(failed)))
+	}
 	if len(failed) > 0 {
-		return &killError{failed: failed, of: len(outstanding.Tokens)}
+		return &killError{role: name, failed: failed, of: len(outstanding.Tokens)}
 	}
 	return nil
 }
@@ -134,17 +138,21 @@ func (s *tokenStore) invalidate(ctx context.Context, t *mintedToken) error {
 
 // killError names the tokens that IMS did not invalidate.
 type killError struct {
+	role   string
 	failed []failedInvalidation
 	of     int
 }
 
 func (e *killError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d of %d outstanding tokens are not invalidated", len(e.failed), e.of)
-	for _, f := range e.failed {
-		fmt.Fprintf(&b, "; %s: %s", f.token, f.err)
+	fmt.Fprintf(&b, "of %d outstanding tokens of role %q, %d could not be invalidated: ", e.of, e.role, len(e.failed))
+	for i, f := range e.failed {
+		if i > 0 {
+			b.WriteString("; ")
+		}
+		fmt.Fprintf(&b, "%s: %s", f.token, f.err)
 	}
-	b.WriteString(". They are handed to nobody any more and stay on record: delete token/<role> again to try again")
+	fmt.Fprintf(&b, ". What is left is handed to nobody any more: delete token/%s again to try again", e.role)
 	return b.String()
 }
 

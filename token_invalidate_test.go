@@ -65,8 +65,8 @@ func TestKillSwitchWhenOneInvalidationFails(t *testing.T) {
 	})
 	resp, err := m.delete("token/firefly")
 	message := refusal(t, http.StatusBadGateway, resp, err)
-	require.Contains(t, message, "1 of 3 outstanding tokens")
-	require.Contains(t, message, "minted at 2026-11-22T09:00:02Z")
+	require.Contains(t, message, `of 3 outstanding tokens of role "firefly", 1 could not be invalidated`)
+	require.Contains(t, message, "the token of 2026-11-22T09:00:02Z")
 	require.Contains(t, message, "internal_error")
 	require.Contains(t, message, "x-debug-id")
 	require.False(t, m.ims.Valid(tokens[0]))
@@ -101,14 +101,15 @@ func TestKillSwitchSurvivesBeingKilled(t *testing.T) {
 	require.NotEqual(t, token, m.token("firefly"), "a token that may be invalidated is never handed out again")
 }
 
-func TestKillSwitchBeforeItBegan(t *testing.T) {
+func TestKillSwitchWhileStorageFails(t *testing.T) {
 	m := newServingMount(t)
-	m.token("firefly")
+	token := m.token("firefly")
 	broken := errors.New("storage is broken")
-	m.storage.failOn("put", tokenPrefix, broken)
+	m.storage.failOn("", tokenPrefix, broken)
 	_, err := m.delete("token/firefly")
 	require.Equal(t, broken, err)
-	require.Zero(t, m.ims.Count(emulator.InvalidatePath))
+	require.Equal(t, 1, m.ims.Count(emulator.InvalidatePath), "an emergency does not wait for storage")
+	require.False(t, m.ims.Valid(token))
 	m.restart()
 	m.storage.failOn("get", tokenPrefix, broken)
 	_, err = m.delete("token/firefly")

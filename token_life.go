@@ -2,7 +2,10 @@
 
 package adobeims
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // How a token's life is shared out. A token is handed out until half of its life
 // is over: every consumer that reads again at half of its lease or later then
@@ -47,5 +50,17 @@ func (t *mintedToken) refreshFrom(minTTL time.Duration, jitter float64) time.Tim
 
 // timestamp writes a time as all answers and messages do: RFC 3339, UTC.
 func timestamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// inWords writes a duration in whole seconds without its zeros: 48h, not 48h0m0s.
+func inWords(d time.Duration) string {
+	text := d.Round(time.Second).String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
 
 func wholeSeconds(d time.Duration) int64 { return int64(d / time.Second) }

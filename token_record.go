@@ -60,7 +60,7 @@ func (t *mintedToken) fits(r *role, c *config) bool {
 
 // String names the token without giving it away.
 func (t *mintedToken) String() string {
-	return fmt.Sprintf("the token minted at %s that expires at %s", timestamp(t.Issued), timestamp(t.Expires))
+	return fmt.Sprintf("the token of %s (until %s)", timestamp(t.Issued), timestamp(t.Expires))
 }
 
 // newest returns the token to hand out, or nil.

@@ -199,13 +199,14 @@ func (st *roleTokens) handOut(token *mintedToken, r *role, c *config, now time.T
 	h := &handout{token: token, until: token.handedOutUntil(r.MinTTL)}
 	if r.MinTTL > token.life()*9/10 {
 		h.warnings = append(h.warnings, fmt.Sprintf(
-			"min_ttl is %s, but IMS's tokens live for %s: it counts as nine tenths of that", r.MinTTL, token.life().Round(time.Second)))
+			"min_ttl is %s, but IMS's tokens live for %s: it counts as nine tenths of that", inWords(r.MinTTL), inWords(token.life())))
 	} else if token.remaining(now) < r.MinTTL {
-		h.warnings = append(h.warnings, fmt.Sprintf("This token lives shorter than min_ttl (%s): a newer one is not there yet", r.MinTTL))
+		h.warnings = append(h.warnings, fmt.Sprintf("This token lives shorter than min_ttl (%s): a newer one is not there yet", inWords(r.MinTTL)))
 	}
 	if last := st.failure.of(r, c); last != nil {
 		h.warnings = append(h.warnings, fmt.Sprintf(
-			"This token is still good, but the last attempt to get a newer one failed at %s: %s", timestamp(last.at), last.err))
+			"This token is still good, but the last attempt to get a newer one failed at %s: %s. IMS is asked again from %s",
+			timestamp(last.at), last.err, timestamp(last.retryAt)))
 	} else if f := st.flight; f != nil && now.Sub(f.started) >= patience {
 		h.warnings = append(h.warnings, fmt.Sprintf(
 			"This token is still good, but IMS has been asked for a newer one since %s and has not answered yet", timestamp(f.started)))

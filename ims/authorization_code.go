@@ -95,7 +95,7 @@ func (c *Client) userConfig(cred Credential, redirectURI string) *oauth2.Config 
 func newGrant(granted *oauth2.Token, trace *adobehttp.Trace, secrets ...Secret) (*Grant, error) {
 	token, err := newToken(granted, trace.Sent)
 	if err != nil {
-		return nil, malformed("token request", trace.Header, err, secrets...)
+		return nil, malformed("token request", trace, err, secrets...)
 	}
 	grant := &Grant{Token: *token, RefreshToken: Secret(granted.RefreshToken)}
 	grant.RefreshExpires = token.Issued.Add(DefaultRefreshLife)

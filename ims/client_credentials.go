@@ -39,7 +39,7 @@ func (c *Client) ClientCredentials(ctx context.Context, cred Credential, scopes 
 	}
 	token, err := newToken(granted, trace.Sent)
 	if err != nil {
-		return nil, malformed("token request", trace.Header, err, cred.ClientSecret)
+		return nil, malformed("token request", trace, err, cred.ClientSecret)
 	}
 	return token, nil
 }

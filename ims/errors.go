@@ -84,8 +84,8 @@ func (c *Client) refusal(op string, status int, header http.Header, code, descri
 	return e
 }
 
-func malformed(op string, header http.Header, cause error, secrets ...Secret) *Error {
-	return &Error{Kind: Malformed, Op: op, Err: cause, DebugID: debugID(header, secrets...)}
+func malformed(op string, trace *adobehttp.Trace, cause error, secrets ...Secret) *Error {
+	return &Error{Kind: Malformed, Op: op, Status: trace.Status, Err: cause, DebugID: debugID(trace.Header, secrets...)}
 }
 
 func debugID(header http.Header, secrets ...Secret) string {
@@ -101,6 +101,8 @@ func unanswered(ctx context.Context, op string, err error, header http.Header, s
 	return &Error{Kind: kind, Op: op, Err: cause, DebugID: debugID(header, secrets...)}
 }
 
+var errNoToken = errors.New("but the answer is not a token in JSON, with an access_token and expires_in as a number of seconds; check the URL, and whether a proxy answered")
+
 func (c *Client) tokenError(ctx context.Context, err error, trace *adobehttp.Trace, secrets ...Secret) error {
 	const op = "token request"
 	var answered *oauth2.RetrieveError
@@ -114,6 +116,5 @@ func (c *Client) tokenError(ctx context.Context, err error, trace *adobehttp.Tra
 	}
 	// What is left is an answer that oauth2 could not read. Its words may
 	// quote the answer, so they stay here.
-	return malformed(op, trace.Header,
-		errors.New("the answer is not a token in JSON with an access_token and expires_in as a number of seconds"), secrets...)
+	return malformed(op, trace, errNoToken, secrets...)
 }

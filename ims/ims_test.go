@@ -126,7 +126,7 @@ func TestErrors(t *testing.T) {
 		"throttled":         {emulator.Fault{Status: 429, RetryAfter: "7"}, ims.Error{Kind: ims.Throttled, Status: 429, RetryAfter: 7 * time.Second}, "429"},
 		"unavailable":       {emulator.Fault{Status: 503, RetryAfter: "7"}, ims.Error{Kind: ims.Unavailable, Status: 503, RetryAfter: 7 * time.Second}, "503"},
 		"redirect":          {emulator.Fault{Redirect: "http://127.0.0.1:1"}, ims.Error{Kind: ims.Malformed, Status: 302}, "redirect"},
-		"page":              {emulator.Fault{Body: "<html>"}, ims.Error{Kind: ims.Malformed}, "not a token in JSON"},
+		"page":              {emulator.Fault{Body: "<html>"}, ims.Error{Kind: ims.Malformed, Status: 200}, "200 but the answer is not a token in JSON"},
 		"huge":              {emulator.Fault{Body: "{", Size: 5 << 20}, ims.Error{Kind: ims.Malformed}, "larger than"},
 		"cut off":           {emulator.Fault{Body: "{", Truncate: true}, ims.Error{Kind: ims.Unreachable}, "EOF"},
 		"dropped":           {emulator.Fault{Drop: true}, ims.Error{Kind: ims.Unreachable}, "EOF"},

@@ -43,7 +43,7 @@ func newToken(granted *oauth2.Token, sent time.Time) (*Token, error) {
 		token.Expires = expires
 	}
 	if !token.Expires.After(sent) {
-		return nil, fmt.Errorf("by its own claims the token expired at %s, before it was asked for: compare the clock of this machine",
+		return nil, fmt.Errorf("but by its own claims the token expired at %s, before it was asked for: compare the clock of this machine",
 			token.Expires.UTC().Format(time.RFC3339))
 	}
 	return token, nil
@@ -51,14 +51,14 @@ func newToken(granted *oauth2.Token, sent time.Time) (*Token, error) {
 
 func lifeFromAnswer(value any) (time.Duration, error) {
 	if value == nil {
-		return 0, errors.New("the answer has no expires_in")
+		return 0, errors.New("but the answer has no expires_in")
 	}
 	seconds, err := number(value)
 	if err != nil {
-		return 0, fmt.Errorf("expires_in is not a number")
+		return 0, errors.New("but expires_in is not a number")
 	}
 	if seconds <= 0 {
-		return 0, fmt.Errorf("expires_in is %v, a token that lives is wanted", seconds)
+		return 0, fmt.Errorf("but expires_in is %v, not a positive number of seconds", seconds)
 	}
 	return seconds.times(time.Second), nil
 }

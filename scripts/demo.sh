@@ -176,14 +176,15 @@ TEXT
   if [ -z "$real" ]; then
     cat <<TEXT
 
-Make Adobe fail, and see that readers do not notice as long as a token lives:
+Make Adobe fail, and see that readers are served as long as a token lives (90 seconds here):
 
+  curl -d life=90s $ims_url/emulator/token-life
+  $cli delete adobeims/token/firefly && $cli read adobeims/token/firefly
   curl -d path=/ims/token/v3 -d status=503 $ims_url/emulator/fault
-  $cli read adobeims/token/firefly
+  sleep 45; $cli read adobeims/token/firefly    # the token still works, and a warning says why it is not newer
   curl -X DELETE $ims_url/emulator/fault
 
-  curl -d life=90s $ims_url/emulator/token-life     # tokens obtained from now on live 90 seconds
-  curl $ims_url/emulator/counters                   # what Adobe was asked so far
+  curl $ims_url/emulator/counters               # what Adobe was asked so far
 TEXT
   fi
   printf '\nThe logs are in %s\n\n%sCtrl-C stops everything.%s\n' "$work" "$bold" "$plain"

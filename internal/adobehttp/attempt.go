@@ -19,7 +19,10 @@ type Trace struct {
 	// Sent is when the attempt was sent: before the server can have acted.
 	Sent time.Time
 
-	// Header is the answer's header; nil if no answer came.
+	// Status is the answer's HTTP status; 0 if no answer came.
+	Status int
+
+	// Header is the answer's header; empty if no answer came.
 	Header http.Header
 }
 
@@ -51,7 +54,7 @@ func (a *attempts) RoundTrip(req *http.Request) (*http.Response, error) {
 	if trace == nil {
 		trace = &Trace{}
 	}
-	trace.Sent, trace.Header = a.options.Now(), http.Header{}
+	*trace = Trace{Sent: a.options.Now(), Header: http.Header{}}
 
 	ctx := caller
 	if a.options.Timeout > 0 {
@@ -69,7 +72,7 @@ func (a *attempts) RoundTrip(req *http.Request) (*http.Response, error) {
 
 	resp, err := a.base.RoundTrip(req)
 	if err == nil {
-		trace.Header = resp.Header
+		trace.Status, trace.Header = resp.StatusCode, resp.Header
 		err = buffer(resp)
 	}
 	if err != nil && caller.Err() == nil && ctx.Err() != nil {

@@ -229,7 +229,7 @@ func TestSecretDoesNotPrint(t *testing.T) {
 }
 
 func TestQuote(t *testing.T) {
-	require.Equal(t, "no [redacted] here, nor [redacted]", adobehttp.Quote("no p8e+s here,\x00\n nor p8e%2Bs", "p8e+s", ""))
+	require.Equal(t, "no [redacted] here, nor [redacted]", adobehttp.Quote("no p8e+secret here,\x00\n nor p8e%2Bsecret", "p8e+secret", "", "o"))
 	require.Len(t, adobehttp.Quote(strings.Repeat("é", 300)), 203)
 	require.Equal(t, "a b", adobehttp.Quote(" a\t\x1b\r\n b "))
 }

@@ -3,6 +3,7 @@
 package adobehttp
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -47,7 +48,7 @@ func KindOf(status int) Kind {
 }
 
 // ErrRedirect is the cause of a failure with a status of 3xx.
-var ErrRedirect = errors.New("a redirect, which is not followed: is the URL right?")
+var ErrRedirect = errors.New("a redirect, which is not followed; check the URL")
 
 // Cause says in words why a request brought no usable answer: which host, and
 // what went wrong, without the secrets of the request. The words of net/http may
@@ -59,11 +60,14 @@ func Cause(err error, secrets ...Secret) (Kind, error) {
 			err = fmt.Errorf("%s://%s: %w", u.Scheme, u.Host, sending.Err)
 		}
 	}
-	kind := Unreachable
+	kind, words := Unreachable, Quote(err.Error(), secrets...)
 	if errors.Is(err, ErrTooLarge) {
 		kind = Malformed
 	}
-	return kind, errors.New(Quote(err.Error(), secrets...))
+	if unknown := new(x509.UnknownAuthorityError); errors.As(err, unknown) {
+		words += "; for a private CA, or a proxy that inspects TLS, set ca_cert"
+	}
+	return kind, errors.New(words)
 }
 
 // Describe writes a failure as all errors here read: IMS token request failed:

@@ -21,6 +21,10 @@ func (Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }
 // String implements fmt.Stringer.
 func (Secret) String() string { return redacted }
 
+// minRedacted is how long a secret is at least to be looked for: a shorter one
+// would make the words unreadable, and is none.
+const minRedacted = 6
+
 // maxQuoted is how much of a server's words an error repeats, in bytes.
 const maxQuoted = 200
 
@@ -29,7 +33,7 @@ const maxQuoted = 200
 // should the server echo one of them.
 func Quote(words string, secrets ...Secret) string {
 	for _, s := range secrets {
-		if s == "" {
+		if len(s) < minRedacted {
 			continue
 		}
 		for _, form := range []string{string(s), url.QueryEscape(string(s))} {

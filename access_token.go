@@ -36,7 +36,9 @@ func (b *backend) accessToken() *framework.Secret {
 // lease puts an answer under a lease as long as the token's life, or the role's
 // max_ttl. Vault keeps the answer's data, the token included, with it.
 func (b *backend) lease(data map[string]any, token *mintedToken, r *role, now time.Time) *logical.Response {
-	ttl := token.remaining(now).Truncate(time.Second)
+	// Time has gone on since the token was chosen, and a TTL of 0 would be
+	// Vault's default.
+	ttl := max(token.remaining(now).Truncate(time.Second), leastTTL)
 	if r.MaxTTL > 0 {
 		ttl = min(ttl, r.MaxTTL)
 	}

@@ -82,6 +82,12 @@ func (a *authorization) usable(name string, r *role, c *config) error {
 	return nil
 }
 
+// revocable tells whether the config still has the credential that was
+// authorized, without which IMS cannot be asked to revoke.
+func (a *authorization) revocable(c *config) bool {
+	return c != nil && c.ClientID == a.ClientID && c.IMSURL == a.IMSURL
+}
+
 // refusedAuthorization turns IMS's refusal of a code or a refresh token into advice. A wrong
 // client secret is no fault of the authorization.
 func refusedAuthorization(name string, err error) error {
@@ -95,8 +101,8 @@ func refusedAuthorization(name string, err error) error {
 // stateLife is how long a person has to sign in.
 const stateLife = 10 * time.Minute
 
-// maxStates limits how many sign-ins can be under way in one mount.
-const maxStates = 1000
+// maxStates limits how many sign-ins of a role can be under way.
+const maxStates = 20
 
 // signIn is a sign-in under way, as stored under the hash of its state: storage
 // does not tell what a state is.
@@ -118,12 +124,12 @@ var errStaleState = errors.New("state: unknown, already used, older than ten min
 func (b *backend) beginSignIn(ctx context.Context, s logical.Storage, state string, in signIn) error {
 	b.signingIn.Lock()
 	defer b.signingIn.Unlock()
-	count, err := b.dropStaleSignIns(ctx, s)
+	count, err := b.dropStaleSignIns(ctx, s, in.Role)
 	if err != nil {
 		return err
 	}
 	if count >= maxStates {
-		return logical.CodedError(429, fmt.Sprintf("%d sign-ins are under way; they lapse after ten minutes", count))
+		return logical.CodedError(429, fmt.Sprintf("%d sign-ins of role %q are under way; they lapse after ten minutes", count, in.Role))
 	}
 	entry, err := logical.StorageEntryJSON(stateKey(state), in)
 	if err != nil {
@@ -168,13 +174,13 @@ func (b *backend) takeSignIn(ctx context.Context, s logical.Storage, state, role
 func (b *backend) endSignIns(ctx context.Context, s logical.Storage) error {
 	b.signingIn.Lock()
 	defer b.signingIn.Unlock()
-	_, err := b.dropStaleSignIns(ctx, s)
+	_, err := b.dropStaleSignIns(ctx, s, "")
 	return err
 }
 
-// dropStaleSignIns deletes those whose time is over and counts the others.
+// dropStaleSignIns deletes those whose time is over and counts the role's others.
 // b.signingIn is held.
-func (b *backend) dropStaleSignIns(ctx context.Context, s logical.Storage) (count int, err error) {
+func (b *backend) dropStaleSignIns(ctx context.Context, s logical.Storage, role string) (count int, err error) {
 	keys, err := s.List(ctx, statePrefix)
 	if err != nil {
 		return 0, err
@@ -186,7 +192,9 @@ func (b *backend) dropStaleSignIns(ctx context.Context, s logical.Storage) (coun
 		}
 		var in signIn
 		if entry != nil && entry.DecodeJSON(&in) == nil && b.tokens.clock.Now().Before(in.Expires) {
-			count++
+			if in.Role == role {
+				count++
+			}
 			continue
 		}
 		if err := s.Delete(ctx, statePrefix+key); err != nil {

@@ -143,9 +143,19 @@ func (b *backend) resolve(ctx context.Context, s logical.Storage, name string) (
 	return r, c, nil
 }
 
+// sensitiveFields are those whose values must not be repeated in an answer.
+var sensitiveFields = []string{"client_secret", "project", "code", "refresh_token"}
+
 // HandleRequest contains panics, and leaves out an answer that says nothing, so
-// that Vault answers 204.
+// that Vault answers 204. It refuses a sensitive field of a wrong type before the
+// SDK does, whose message repeats it.
 func (b *backend) HandleRequest(ctx context.Context, req *logical.Request) (resp *logical.Response, err error) {
+	for _, name := range sensitiveFields {
+		switch req.Data[name].(type) {
+		case map[string]any, []any:
+			return refuse("%s: must be a string", name)
+		}
+	}
 	err = contain(b.Logger(), func() (err error) {
 		resp, err = b.Backend.HandleRequest(ctx, req)
 		return err

@@ -48,6 +48,9 @@ func (c *config) withCredential(call func(ims.Credential) error) error {
 		others = append(others, *c.Pending)
 	}
 	for _, other := range slices.Backward(others) {
+		if other.Value == "" {
+			continue
+		}
 		if otherErr := call(c.credentialWith(other.Value)); !isInvalidClient(otherErr) {
 			return otherErr
 		}
@@ -70,6 +73,13 @@ func (c *config) setSecret(secret ims.Secret, now time.Time) {
 		c.retire(now)
 	}
 	c.ClientSecret, c.SecretUUID, c.SecretAdded, c.SecretSet = secret, "", false, now
+	// One that a rotation retired is current again: it must not be removed.
+	for _, r := range c.Retired {
+		if r.Value == secret {
+			c.SecretUUID = r.UUID
+		}
+	}
+	c.Retired = slices.DeleteFunc(slices.Clone(c.Retired), func(r clientSecret) bool { return r.Value == secret })
 }
 
 // promote makes the pending secret current and retires the one before.
@@ -89,6 +99,20 @@ func (c *config) retire(now time.Time) {
 // replaced by another.
 func (c *config) forgetSecrets() {
 	c.SecretUUID, c.SecretAdded, c.Pending, c.Retired, c.RotationFailure = "", false, nil, nil, nil
+}
+
+// keepSecretsHere makes sure that no secret that was given for one server, or
+// obtained from it, gets to another. The secrets beside the current one are still
+// to be removed, but are not tried any more.
+func (c *config) keepSecretsHere(now time.Time) {
+	c.Retired = slices.Clone(c.Retired)
+	if c.Pending != nil && c.Pending.UUID != "" {
+		c.Retired = append(c.Retired, clientSecret{UUID: c.Pending.UUID, RemoveAt: now})
+	}
+	c.Pending = nil
+	for i := range c.Retired {
+		c.Retired[i].Value = ""
+	}
 }
 
 // dueToRetire are the retired secrets whose time has come.
@@ -130,4 +154,9 @@ func (c *config) leftovers() (uuids []string) {
 		uuids = append(uuids, c.Pending.UUID)
 	}
 	return uuids
+}
+
+// forgot tells whether the config has lost sight of secrets that it knew before.
+func (c *config) forgot(before *config) bool {
+	return len(before.leftovers()) > 0 && len(c.leftovers()) == 0
 }

@@ -34,6 +34,9 @@ func (b *backend) verify(ctx context.Context, c *config) (*logical.Response, err
 		_, err = client.ClientCredentials(ctx, c.credential(), []string{verifyScope})
 	}
 
+	if ctx.Err() != nil {
+		err = &ims.Error{Kind: ims.Unreachable, Op: "token request", Err: fmt.Errorf("no answer within %s", inWords(verifyTimeout))}
+	}
 	var failure *ims.Error
 	switch {
 	case err == nil:

@@ -3,6 +3,7 @@
 package adobeims
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -78,10 +79,12 @@ func respond(err error) (*logical.Response, error) {
 		return refuse("%s", err)
 	}
 	status := adobeStatus(err)
-	switch status {
-	case 0:
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return nil, logical.CodedError(http.StatusServiceUnavailable, "Adobe has not answered in time: try again in a while")
+	case status == 0:
 		return nil, err
-	case http.StatusBadRequest:
+	case status == http.StatusBadRequest:
 		return refuse("%s", err)
 	}
 	return nil, logical.CodedError(status, err.Error())

@@ -161,13 +161,26 @@ func (b *backend) deleteAuthorize(ctx context.Context, req *logical.Request, d *
 	if r == nil && a == nil {
 		return respond(missingRole(name))
 	}
+	stray := false
+	if a != nil {
+		c, err := b.configs.get(ctx, req.Storage, a.Config)
+		if err != nil {
+			return nil, err
+		}
+		stray = !a.revocable(c)
+	}
 	ctx, cancel := context.WithTimeout(ctx, invalidationTimeout)
 	defer cancel()
 	if err := b.tokens.revokeAuthorization(ctx, name); err != nil {
 		return respond(err)
 	}
 	b.event(ctx, "authorization-delete", "authorize/"+name, "role", name)
-	return nil, nil
+	resp := &logical.Response{}
+	if stray {
+		resp.AddWarning("IMS was not asked to revoke: the credential that the person authorized is gone from the role's config. The authorization lives until " +
+			timestamp(a.Expires) + " unless the person ends it on Adobe's page of connected applications")
+	}
+	return resp, nil
 }
 
 // resolveWebApp looks up a role that a person authorizes, and its config.

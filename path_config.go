@@ -143,12 +143,23 @@ func (b *backend) writeConfig(ctx context.Context, req *logical.Request, d *fram
 	if err := next.keepsSecretFrom(stored, d); err != nil {
 		return refuse("%s", err)
 	}
+	if stored != nil && (stored.IMSURL != next.IMSURL || stored.ConsoleURL != next.ConsoleURL) {
+		next.keepSecretsHere(b.tokens.clock.Now())
+	}
 	if d.Get("verify").(bool) {
 		if resp, err := b.verify(ctx, next); resp != nil || err != nil {
 			return resp, err
 		}
 	}
-	return b.storeConfig(ctx, req.Storage, name, next)
+	resp, err := b.storeConfig(ctx, req.Storage, name, next)
+	if err == nil && stored != nil && next.forgot(stored) {
+		resp.AddWarning(leftoversWarning(stored))
+	}
+	return resp, err
+}
+
+func leftoversWarning(c *config) string {
+	return fmt.Sprintf("Rotations left client secrets in the Developer Console that nobody removes now: %s", strings.Join(c.leftovers(), ", "))
 }
 
 func (b *backend) storeConfig(ctx context.Context, s logical.Storage, name string, c *config) (*logical.Response, error) {
@@ -194,8 +205,8 @@ func (b *backend) deleteConfig(ctx context.Context, req *logical.Request, d *fra
 	}
 	b.event(ctx, "config-delete", configPrefix+name)
 	resp := &logical.Response{}
-	if uuids := c.leftovers(); len(uuids) > 0 {
-		resp.AddWarning(fmt.Sprintf("Rotations left client secrets in the Developer Console that nobody removes now: %s", strings.Join(uuids, ", ")))
+	if len(c.leftovers()) > 0 {
+		resp.AddWarning(leftoversWarning(c))
 	}
 	return resp, nil
 }

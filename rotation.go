@@ -43,7 +43,12 @@ type rotation struct {
 	name    string
 	config  *config // as stored; replaced with each step
 	console *console.Client
-	token   ims.Secret // with the management scopes
+	// Token has the management scopes. It is exported so that fmt finds its
+	// Formatter.
+	Token ims.Secret
+	// fallback tells that IMS refuses the current secret: another one of the
+	// config, which may be the last that works, obtained the token.
+	fallback bool
 }
 
 // rotate replaces the client secret of a config. Whatever step the process dies
@@ -108,17 +113,18 @@ func (b *backend) withManagement(ctx context.Context, s logical.Storage, name st
 	err = c.withCredential(func(credential ims.Credential) error {
 		token, err := c.client.ClientCredentials(ctx, credential, managementTokenScopes)
 		if err == nil {
-			r.token, used = token.AccessToken, credential
+			r.Token, used = token.AccessToken, credential
 		}
 		return err
 	})
 	if err != nil {
 		return managementError(err, name)
 	}
+	r.fallback = used.ClientSecret != c.ClientSecret
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.RequestTimeout)
 		defer cancel()
-		if err := c.client.Invalidate(ctx, used, r.token); err != nil {
+		if err := c.client.Invalidate(ctx, used, r.Token); err != nil {
 			b.Logger().Warn("a management token could not be invalidated; nobody has it, and it expires by itself", "config", name, "error", err)
 		}
 	}()
@@ -149,7 +155,10 @@ func (r *rotation) store(ctx context.Context, next *config) error {
 // makeRoom lists the secrets, makes sure which one is the current, and removes
 // retired ones of ours if the limit is reached.
 func (r *rotation) makeRoom(ctx context.Context) (*console.Listing, error) {
-	listing, err := r.console.List(ctx, r.token, r.credential())
+	if err := r.keepsLast(); err != nil {
+		return nil, err
+	}
+	listing, err := r.console.List(ctx, r.Token, r.credential())
 	if err != nil {
 		return nil, err
 	}
@@ -171,7 +180,7 @@ func (r *rotation) makeRoom(ctx context.Context) (*console.Listing, error) {
 		if err := r.remove(ctx, retired); err != nil {
 			return nil, err
 		}
-		if listing, err = r.console.List(ctx, r.token, r.credential()); err != nil {
+		if listing, err = r.console.List(ctx, r.Token, r.credential()); err != nil {
 			return nil, err
 		}
 	}
@@ -230,12 +239,9 @@ func (r *rotation) add(ctx context.Context, before *console.Listing) error {
 	if err != nil {
 		return err
 	}
-	added, err := r.console.Add(ctx, r.token, r.credential())
+	added, err := r.console.Add(ctx, r.Token, r.credential())
 	if err != nil {
-		var failed *console.Error
-		if errors.As(err, &failed) && !failed.MayHaveTakenEffect() {
-			_ = framework.DeleteWAL(ctx, r.storage, wal) // else it rolls back, finding nothing
-		}
+		r.addFailed(ctx, wal, intent, err, r.b.tokens.clock.Since(now) >= r.config.RequestTimeout)
 		return err
 	}
 	next := *r.config
@@ -254,7 +260,7 @@ func (r *rotation) prove(ctx context.Context, patience time.Duration) error {
 	}
 	next := *r.config
 	if next.Pending.UUID == "" {
-		listing, err := r.console.List(ctx, r.token, r.credential())
+		listing, err := r.console.List(ctx, r.Token, r.credential())
 		if err != nil {
 			return err
 		}
@@ -270,6 +276,7 @@ func (r *rotation) prove(ctx context.Context, patience time.Duration) error {
 	if err := r.store(ctx, &next); err != nil {
 		return err
 	}
+	r.fallback = false
 	r.b.Logger().Info("the client secret was rotated", "config", r.name, "client_secret_uuid", next.SecretUUID)
 	r.b.event(ctx, "secret-rotate", configPrefix+r.name, "config", r.name, "client_secret_uuid", next.SecretUUID)
 	return r.removeDue(ctx)
@@ -313,10 +320,8 @@ func (r *rotation) mintWithPending(ctx context.Context, patience time.Duration) 
 
 // remove removes a secret at Adobe and from the config.
 func (r *rotation) remove(ctx context.Context, old clientSecret) error {
-	if old.UUID != "" {
-		if err := r.console.Remove(ctx, r.token, r.credential(), old.UUID); err != nil {
-			return err
-		}
+	if err := r.console.Remove(ctx, r.Token, r.credential(), old.UUID); err != nil {
+		return err
 	}
 	if err := r.store(ctx, r.config.without(old.UUID)); err != nil {
 		return err
@@ -326,9 +331,25 @@ func (r *rotation) remove(ctx context.Context, old clientSecret) error {
 	return nil
 }
 
+// keepsLast refuses to remove anything while another secret than the current one
+// does the work: it may be the last that works.
+func (r *rotation) keepsLast() error {
+	if !r.fallback {
+		return nil
+	}
+	return &operatorError{fmt.Sprintf("IMS refuses the current client secret of config/%s, and tokens are minted with another that a rotation left: write the right client_secret to config/%s. No secret was removed", r.name, r.name)}
+}
+
 // removeDue removes the retired secrets whose time has come.
 func (r *rotation) removeDue(ctx context.Context) error {
-	for _, old := range r.config.dueToRetire(r.b.tokens.clock.Now()) {
+	due := r.config.dueToRetire(r.b.tokens.clock.Now())
+	if len(due) == 0 {
+		return nil
+	}
+	if err := r.keepsLast(); err != nil {
+		return err
+	}
+	for _, old := range due {
 		if err := r.remove(ctx, old); err != nil {
 			return err
 		}

@@ -89,6 +89,30 @@ func (in *intent) over(listing *console.Listing, now time.Time) bool {
 	return now.After(in.Until.Add(listingLag))
 }
 
+// addFailed clears up after a failed attempt to add a secret, as far as it can be
+// told at once what came of it. Otherwise the intent stays on record, narrowed
+// down to the moment of the attempt.
+func (r *rotation) addFailed(ctx context.Context, wal string, in *intent, cause error, timedOut bool) {
+	var failed *console.Error
+	if errors.As(cause, &failed) && !failed.MayHaveTakenEffect() {
+		_ = framework.DeleteWAL(ctx, r.storage, wal) // else it is rolled back later, finding nothing
+		return
+	}
+	done, listing, err := r.rollBack(ctx, in)
+	switch {
+	case done:
+		_ = framework.DeleteWAL(ctx, r.storage, wal)
+	case err != nil || listing.Time.IsZero() || timedOut:
+		// It can still take effect, or nothing better is known.
+	default:
+		narrow := *in
+		narrow.Until = listing.Time.Add(time.Second) // the console tells whole seconds
+		if _, err := framework.PutWAL(ctx, r.storage, intentKind, &narrow); err == nil {
+			_ = framework.DeleteWAL(ctx, r.storage, wal)
+		}
+	}
+}
+
 // clearUp finishes what an interrupted rotation began: it removes a secret whose
 // value was lost, and proves a pending one, which finishes the rotation. It does
 // not wait for the WAL's minimum age.
@@ -109,7 +133,7 @@ func (r *rotation) clearUp(ctx context.Context) (finished bool, err error) {
 	if !isInvalidClient(err) {
 		return err == nil, err
 	}
-	listing, listErr := r.console.List(ctx, r.token, r.credential())
+	listing, listErr := r.console.List(ctx, r.Token, r.credential())
 	if pending := r.config.Pending.UUID; listErr == nil && pending != "" && !lists(listing, pending) {
 		return false, r.giveUpPending(ctx) // somebody removed it
 	}
@@ -125,7 +149,7 @@ func (r *rotation) clearUpEntry(ctx context.Context, id string) error {
 	if err != nil || in.Config != r.name {
 		return err
 	}
-	done, err := r.rollBack(ctx, in)
+	done, _, err := r.rollBack(ctx, in)
 	if err != nil || !done {
 		return err
 	}
@@ -138,42 +162,42 @@ func lists(listing *console.Listing, uuid string) bool {
 
 // rollBack removes the secret that was added for an intent and lost. It is done
 // when none is left and none can appear any more.
-func (r *rotation) rollBack(ctx context.Context, in *intent) (done bool, err error) {
+func (r *rotation) rollBack(ctx context.Context, in *intent) (done bool, listing *console.Listing, err error) {
 	if in.ClientID != r.config.ClientID {
 		r.b.Logger().Warn("a rotation was interrupted, and its config has another client ID now: a client secret may be left in the Developer Console", "config", r.name, "client_id", in.ClientID)
-		return true, nil
+		return true, nil, nil
 	}
-	listing, err := r.console.List(ctx, r.token, r.credential())
+	listing, err = r.console.List(ctx, r.Token, r.credential())
 	if err != nil {
-		return false, err
+		return false, nil, err
 	}
 	found := in.lost(listing, r.config)
 	switch len(found) {
 	case 0:
-		return in.over(listing, r.b.tokens.clock.Now()), nil
+		return in.over(listing, r.b.tokens.clock.Now()), listing, nil
 	case 1:
-		if err := r.console.Remove(ctx, r.token, r.credential(), found[0].UUID); err != nil {
-			return false, err
+		if err := r.console.Remove(ctx, r.Token, r.credential(), found[0].UUID); err != nil {
+			return false, listing, err
 		}
 		r.b.Logger().Info("a client secret whose value was lost in an interrupted rotation was removed", "config", r.name, "client_secret_uuid", found[0].UUID)
 		r.b.event(ctx, "secret-remove", configPrefix+r.name, "config", r.name, "client_secret_uuid", found[0].UUID)
-		return true, nil
+		return true, listing, nil
 	}
-	return false, &operatorError{fmt.Sprintf("a rotation of config/%s was interrupted, and which of the client secrets %s it added cannot be told: remove the one that nobody knows in the Developer Console", r.name, strangers(&console.Listing{Secrets: found}, ""))}
+	return false, listing, &operatorError{fmt.Sprintf("a rotation of config/%s was interrupted, and which of the client secrets %s it added cannot be told: remove the one that nobody knows in the Developer Console", r.name, strangers(&console.Listing{Secrets: found}, ""))}
 }
 
 // giveUpPending removes a secret that IMS does not accept.
 func (r *rotation) giveUpPending(ctx context.Context) error {
 	pending := *r.config.Pending
 	if pending.UUID == "" {
-		listing, err := r.console.List(ctx, r.token, r.credential())
+		listing, err := r.console.List(ctx, r.Token, r.credential())
 		if err != nil {
 			return err
 		}
 		pending.UUID = onlyUnknown(listing, pending.Known)
 	}
 	if pending.UUID != "" {
-		if err := r.console.Remove(ctx, r.token, r.credential(), pending.UUID); err != nil {
+		if err := r.console.Remove(ctx, r.Token, r.credential(), pending.UUID); err != nil {
 			return err
 		}
 	}
@@ -200,7 +224,7 @@ func (b *backend) walRollback(ctx context.Context, req *logical.Request, kind st
 	lock.Lock()
 	defer lock.Unlock()
 	err = b.withManagement(ctx, req.Storage, in.Config, func(r *rotation) error {
-		done, err := r.rollBack(ctx, in)
+		done, _, err := r.rollBack(ctx, in)
 		if err == nil && !done {
 			err = errors.New("the interrupted rotation can still take effect")
 		}

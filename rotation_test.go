@@ -241,9 +241,11 @@ func TestLostAnswer(t *testing.T) {
 			m := newRotatingMount(t)
 			first := m.uuids()[0]
 			remove := m.ims.Inject(emulator.Fault{Method: "POST", Path: secretsPath, After: true, Drop: true})
+			removeList := m.ims.Inject(emulator.Fault{Method: "GET", Path: secretsPath, Skip: 1, Status: 500})
 			m.refused(502, logical.UpdateOperation, "config/default/rotate", nil)
 			lost := m.uuids()[1]
 			remove()
+			removeList()
 			recover(m)
 			require.NotContains(t, m.uuids(), lost)
 			require.Equal(t, first, m.uuids()[0])
@@ -252,6 +254,14 @@ func TestLostAnswer(t *testing.T) {
 			require.Empty(t, walKeys(m))
 		})
 	}
+}
+
+func TestLostAnswerIsClearedUpAtOnce(t *testing.T) {
+	m := newRotatingMount(t)
+	before := m.uuids()
+	m.rotateWith(emulator.Fault{Method: "POST", Path: secretsPath, After: true, Drop: true})
+	require.Equal(t, before, m.uuids())
+	require.Empty(t, walKeys(m))
 }
 
 func walKeys(m *mount) (found []string) {
@@ -278,7 +288,7 @@ func TestForeignSecretIsNeverRemoved(t *testing.T) {
 			m := newRotatingMount(t)
 			prepare(m)
 			m.refused(502, logical.UpdateOperation, "config/default/rotate", nil)
-			m.clock.Advance(20 * time.Second)
+			m.clock.Advance(2 * time.Second)
 			foreign, err := m.ims.AddSecret(testClientID)
 			require.NoError(t, err)
 			m.restart()

@@ -38,13 +38,14 @@ func (s *tokenStore) authorize(ctx context.Context, name string, r *role, c *con
 	if grant.RefreshToken == "" {
 		return nil, &operatorError{"scopes: IMS granted no refresh token; add offline_access to the role's scopes, if the API allows it, and authorize again"}
 	}
+	s.endCondemned(ctx, name)
 	a := newAuthorization(grant, r, c, grant.Issued)
 	if err := s.authorizations.put(ctx, s.storage, name, a); err != nil {
 		return nil, err
 	}
 	token := newMintedToken(&grant.Token, r, c)
 	if err := s.save(ctx, st, st.known().living(s.clock.Now()).with(token)); err != nil {
-		return nil, err
+		s.logUnsaved(name, err)
 	}
 	st.unsavedGrant = nil
 	st.mu.Lock()
@@ -98,12 +99,32 @@ func (s *tokenStore) revokeAuthorization(ctx context.Context, name string) error
 	if err != nil || a == nil {
 		return err
 	}
-	revoked := s.revokeRefreshToken(ctx, a)
+	revoked := s.revokeRefreshToken(ctx, name, a)
 	killed := s.kill(ctx, name)
 	if err := cmp.Or(revoked, killed); err != nil {
 		return err
 	}
+	st := s.of(name)
+	if err := st.lockWork(ctx); err != nil {
+		return err
+	}
+	defer st.unlockWork()
+	if now, err := s.authorizations.get(ctx, s.storage, name); err != nil || now != a {
+		return err // somebody has authorized the role anew meanwhile
+	}
 	return s.authorizations.delete(ctx, s.storage, name)
+}
+
+// endCondemned makes a last attempt to revoke an authorization that is about to
+// be replaced by a new one.
+func (s *tokenStore) endCondemned(ctx context.Context, name string) {
+	a, err := s.authorizations.get(ctx, s.storage, name)
+	if err == nil && a != nil && a.Condemned {
+		err = s.revokeRefreshToken(ctx, name, a)
+	}
+	if err != nil {
+		s.logger.Warn("the authorization before could not be revoked; it lives until it lapses", "role", name, "error", err)
+	}
 }
 
 func (s *tokenStore) condemnAuthorization(ctx context.Context, name string) (*authorization, error) {
@@ -131,14 +152,20 @@ func (s *tokenStore) condemnAuthorization(ctx context.Context, name string) (*au
 	return &condemned, nil
 }
 
-// revokeRefreshToken ends a refresh token at IMS. One that has lapsed, that IMS
-// does not know, or whose config is gone or another, is ended already.
-func (s *tokenStore) revokeRefreshToken(ctx context.Context, a *authorization) error {
+// revokeRefreshToken ends a refresh token at IMS. One that has lapsed, or that
+// IMS does not know, is ended already. One whose credential is no longer here
+// cannot be ended.
+func (s *tokenStore) revokeRefreshToken(ctx context.Context, name string, a *authorization) error {
+	if !s.clock.Now().Before(a.Expires) {
+		return nil
+	}
 	c, err := s.config(ctx, a.Config)
 	if err != nil {
 		return err
 	}
-	if c == nil || c.ClientID != a.ClientID || c.IMSURL != a.IMSURL || !s.clock.Now().Before(a.Expires) {
+	if !a.revocable(c) {
+		s.logger.Warn("an authorization cannot be revoked at IMS because its credential is gone; the person can end it on Adobe's page of connected applications",
+			"role", name, "client_id", a.ClientID, "expire_time", timestamp(a.Expires))
 		return nil
 	}
 	err = c.client.Revoke(ctx, c.credential(), a.RefreshToken)
@@ -175,6 +202,13 @@ func (s *tokenStore) keepAliveOne(ctx context.Context, name string, now time.Tim
 	r, c, err := s.resolve(ctx, name)
 	if err != nil {
 		return err
+	}
+	a, err := s.authorizations.get(ctx, s.storage, name)
+	if err != nil {
+		return err
+	}
+	if c.CredentialType != webApp || a.usable(name, r, c) != nil {
+		return nil // the role has no use for it any more; deleting it revokes it
 	}
 	st := s.of(name)
 	st.mu.Lock()

@@ -16,8 +16,13 @@ import (
 	"github.com/adobeims/vault-plugin-secrets-adobeims/ims"
 )
 
-// invalidationTimeout limits what a request to invalidate tokens takes.
-const invalidationTimeout = 60 * time.Second
+const (
+	// invalidationTimeout limits what a request to invalidate tokens takes.
+	invalidationTimeout = 60 * time.Second
+
+	// recordTimeout limits putting on record what came of it.
+	recordTimeout = 10 * time.Second
+)
 
 // kill invalidates every outstanding token of a role at IMS. From when it
 // begins, none of them is handed out, here or after a restart. The error is a
@@ -56,7 +61,9 @@ func (s *tokenStore) kill(ctx context.Context, name string) error {
 	for _, f := range failed {
 		left.Tokens = append(left.Tokens, f.token)
 	}
-	if err := s.save(ctx, st, left); err != nil {
+	saving, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	defer cancel()
+	if err := s.save(saving, st, left); err != nil {
 		return err
 	}
 	if len(failed) < len(outstanding.Tokens) {
@@ -91,6 +98,9 @@ func (s *tokenStore) invalidateAll(ctx context.Context, tokens []*mintedToken) [
 	group.Wait()
 	var failed []failedInvalidation
 	for i, err := range results {
+		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+			err = &ims.Error{Kind: ims.Unreachable, Op: "token invalidation", Err: errors.New("no answer in time")}
+		}
 		if err != nil {
 			failed = append(failed, failedInvalidation{tokens[i], err})
 		}

@@ -106,10 +106,14 @@ func (s *tokenStore) fly(ctx context.Context, st *roleTokens, f *flight) error {
 		return err
 	}
 	if err := s.save(ctx, st, known.living(s.clock.Now()).with(token)); err != nil {
-		s.logger.Error("a minted token could not be stored and is kept in memory only; storing it is tried again every minute",
-			"role", st.name, "error", err)
+		s.logUnsaved(st.name, err)
 	}
 	return nil
+}
+
+func (s *tokenStore) logUnsaved(role string, err error) {
+	s.logger.Error("a minted token could not be stored and is kept in memory only; storing it is tried again every minute",
+		"role", role, "error", err)
 }
 
 // mint obtains a token that lives long enough to be handed out.
@@ -119,10 +123,15 @@ func (s *tokenStore) mint(ctx context.Context, st *roleTokens, r *role, c *confi
 	if c.CredentialType == webApp {
 		granted, err = s.mintForPerson(ctx, st, r, c)
 	} else {
+		var used ims.Credential
 		err = c.withCredential(func(credential ims.Credential) (err error) {
+			used = credential
 			granted, err = c.client.ClientCredentials(ctx, credential, r.Scopes)
 			return err
 		})
+		if err == nil && used.ClientSecret != c.ClientSecret {
+			s.logger.Warn("IMS refuses the current client secret; another one that a rotation left was used", "config", r.Config)
+		}
 	}
 	if err != nil {
 		return nil, err

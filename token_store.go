@@ -86,23 +86,29 @@ type handout struct {
 
 // read returns the shared token of a role, minting one if need be.
 func (s *tokenStore) read(ctx context.Context, name string) (*handout, error) {
-	h, f, err := s.offer(ctx, name)
-	if f == nil {
+	h, w, err := s.offer(ctx, name)
+	if w == nil {
 		return h, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	for f != nil {
-		if err := s.await(ctx, f); err != nil {
+	for w != nil {
+		if err := s.await(ctx, w); err != nil {
 			return nil, err
 		}
-		h, f, err = s.offer(ctx, name)
+		h, w, err = s.offer(ctx, name)
 	}
 	return h, err
 }
 
+// wait is a mint to wait for, and until when; zero for as long as it takes.
+type wait struct {
+	flight *flight
+	until  time.Time
+}
+
 // offer returns a token, or an error, or a mint to wait for before asking again.
-func (s *tokenStore) offer(ctx context.Context, name string) (*handout, *flight, error) {
+func (s *tokenStore) offer(ctx context.Context, name string) (*handout, *wait, error) {
 	r, c, err := s.resolve(ctx, name)
 	if err != nil {
 		return nil, nil, err
@@ -118,8 +124,8 @@ func (s *tokenStore) offer(ctx context.Context, name string) (*handout, *flight,
 	now := s.clock.Now()
 	token := st.record.newest()
 	if token == nil || !token.fits(r, c) || !token.alive(now) {
-		f, err := s.mintForReader(st, r, c, now)
-		return nil, f, err
+		w, err := s.mintForReader(st, r, c, now)
+		return nil, w, err
 	}
 	if now.Before(token.handedOutUntil(r.MinTTL)) {
 		if !now.Before(st.refreshAt) {
@@ -139,14 +145,14 @@ func (s *tokenStore) offer(ctx context.Context, name string) (*handout, *flight,
 	}
 	s.replace(st, r, c, now, until)
 	if f := st.flight; f != nil && now.Before(f.patience) {
-		return nil, f, nil
+		return nil, &wait{f, f.patience}, nil
 	}
 	return st.handOut(token, r, c, now), nil, nil
 }
 
 // mintForReader returns the mint that a reader has to wait for, as no token
 // lives, or the error of the last one while the role is backing off.
-func (s *tokenStore) mintForReader(st *roleTokens, r *role, c *config, now time.Time) (*flight, error) {
+func (s *tokenStore) mintForReader(st *roleTokens, r *role, c *config, now time.Time) (*wait, error) {
 	if !s.mayMint() {
 		return nil, logical.ErrReadOnly
 	}
@@ -157,7 +163,7 @@ func (s *tokenStore) mintForReader(st *roleTokens, r *role, c *config, now time.
 		s.start(st, r, c, flightOptions{patience: now})
 	}
 	st.flight.hurry()
-	return st.flight, nil
+	return &wait{flight: st.flight}, nil
 }
 
 // replace starts a mint unless one is under way or the role is backing off. A
@@ -170,13 +176,13 @@ func (s *tokenStore) replace(st *roleTokens, r *role, c *config, now, until time
 }
 
 // await returns when the mint has ended or a reader's patience has.
-func (s *tokenStore) await(ctx context.Context, f *flight) error {
+func (s *tokenStore) await(ctx context.Context, w *wait) error {
 	var impatient <-chan time.Time
-	if wait := f.patience.Sub(s.clock.Now()); wait > 0 {
-		impatient = s.clock.After(wait)
+	if !w.until.IsZero() {
+		impatient = s.clock.After(w.until.Sub(s.clock.Now()))
 	}
 	select {
-	case <-f.done:
+	case <-w.flight.done:
 	case <-impatient:
 	case <-ctx.Done():
 		return readError(ctx)

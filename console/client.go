@@ -71,7 +71,7 @@ func New(url string, o Options) (*Client, error) {
 type call struct {
 	op     string // for errors
 	method string
-	token  Secret
+	Token  Secret // exported, so that fmt finds its Formatter
 	cred   Credential
 	uuid   []string // of the client secret; none for all of them
 }
@@ -94,7 +94,7 @@ func (c *Client) do(ctx context.Context, r call) (*answer, error) {
 	if err != nil {
 		return nil, &Error{Kind: Refused, Op: r.op, Err: errors.New("the URL of the Developer Console is not one")}
 	}
-	req.Header.Set("Authorization", "Bearer "+string(r.token))
+	req.Header.Set("Authorization", "Bearer "+string(r.Token))
 	req.Header.Set("X-Api-Key", r.cred.ClientID)
 
 	resp, err := c.http.Do(req)

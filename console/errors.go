@@ -75,10 +75,10 @@ func (r *call) refusal(a *answer, now time.Time) *Error {
 		Op:         r.op,
 		Kind:       adobehttp.KindOf(a.status),
 		Status:     a.status,
-		Code:       adobehttp.Quote(string(body.Code), r.token),
-		Title:      adobehttp.Quote(body.Title, r.token),
-		Message:    adobehttp.Quote(body.Message, r.token),
-		RequestID:  requestID(a.header, r.token),
+		Code:       adobehttp.Quote(string(body.Code), r.Token),
+		Title:      adobehttp.Quote(body.Title, r.Token),
+		Message:    adobehttp.Quote(body.Message, r.Token),
+		RequestID:  requestID(a.header, r.Token),
 		RetryAfter: adobehttp.RetryAfter(a.header, now),
 	}
 	if a.status < 400 {
@@ -103,7 +103,7 @@ func (c *errorCode) UnmarshalJSON(b []byte) error {
 }
 
 func (r *call) malformed(a *answer, cause error) *Error {
-	return &Error{Kind: Malformed, Op: r.op, Status: a.status, Err: cause, RequestID: requestID(a.header, r.token)}
+	return &Error{Kind: Malformed, Op: r.op, Status: a.status, Err: cause, RequestID: requestID(a.header, r.Token)}
 }
 
 func requestID(header http.Header, token Secret) string {
@@ -115,6 +115,6 @@ func (r *call) unanswered(ctx context.Context, err error, header http.Header) er
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	kind, cause := adobehttp.Cause(err, r.token)
-	return &Error{Kind: kind, Op: r.op, Err: cause, RequestID: requestID(header, r.token)}
+	kind, cause := adobehttp.Cause(err, r.Token)
+	return &Error{Kind: kind, Op: r.op, Err: cause, RequestID: requestID(header, r.Token)}
 }

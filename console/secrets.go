@@ -52,7 +52,7 @@ type Listing struct {
 // the credential turns out to be that of another client than cred.ClientID:
 // whose secrets those are is not for the caller to change.
 func (c *Client) List(ctx context.Context, accessToken Secret, cred Credential) (*Listing, error) {
-	r := call{op: "listing of client secrets", method: http.MethodGet, token: accessToken, cred: cred}
+	r := call{op: "listing of client secrets", method: http.MethodGet, Token: accessToken, cred: cred}
 	a, err := c.do(ctx, r)
 	if err != nil {
 		return nil, err
@@ -66,9 +66,9 @@ func (c *Client) List(ctx context.Context, accessToken Secret, cred Credential) 
 		return nil, r.malformed(a, errors.New("the answer is not a list of client_secrets in JSON"))
 	}
 	if listed.ClientID != "" && listed.ClientID != cred.ClientID {
-		return nil, &Error{Kind: Refused, Op: r.op, Status: a.status, RequestID: requestID(a.header, r.token),
+		return nil, &Error{Kind: Refused, Op: r.op, Status: a.status, RequestID: requestID(a.header, r.Token),
 			Err: fmt.Errorf("credential %s belongs to client %q, not to %q", cred.CredentialID,
-				adobehttp.Quote(listed.ClientID, r.token), cred.ClientID)}
+				adobehttp.Quote(listed.ClientID, r.Token), cred.ClientID)}
 	}
 	listing := &Listing{Secrets: make([]ClientSecret, 0, len(listed.Secrets))}
 	if answered, err := http.ParseTime(a.header.Get("Date")); err == nil {
@@ -90,7 +90,7 @@ func (c *Client) List(ctx context.Context, accessToken Secret, cred Credential) 
 // ctx ended first. A secret may have been added all the same, and its value
 // lost, if ctx ended or the Error says MayHaveTakenEffect: List tells.
 func (c *Client) Add(ctx context.Context, accessToken Secret, cred Credential) (*NewSecret, error) {
-	r := call{op: "adding of a client secret", method: http.MethodPost, token: accessToken, cred: cred}
+	r := call{op: "adding of a client secret", method: http.MethodPost, Token: accessToken, cred: cred}
 	a, err := c.do(adobehttp.Once(ctx), r)
 	if err != nil {
 		return nil, err
@@ -116,7 +116,7 @@ func (c *Client) Add(ctx context.Context, accessToken Secret, cred Credential) (
 // The error is an *Error, unless ctx ended first. Since the request is repeated,
 // the secret may be gone despite any error.
 func (c *Client) Remove(ctx context.Context, accessToken Secret, cred Credential, uuid string) error {
-	r := call{op: "removal of a client secret", method: http.MethodDelete, token: accessToken, cred: cred, uuid: []string{uuid}}
+	r := call{op: "removal of a client secret", method: http.MethodDelete, Token: accessToken, cred: cred, uuid: []string{uuid}}
 	a, err := c.do(ctx, r)
 	var failed *Error
 	switch {

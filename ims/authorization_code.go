@@ -4,6 +4,7 @@ package ims
 
 import (
 	"context"
+	"encoding/base64"
 	"net/http"
 	"net/url"
 	"strings"
@@ -53,7 +54,7 @@ func (c *Client) Exchange(ctx context.Context, cred Credential, redirectURI, cod
 	ctx, trace := adobehttp.WithTrace(context.WithValue(ctx, oauth2.HTTPClient, c.http))
 	granted, err := c.userConfig(cred, redirectURI).Exchange(ctx, code, oauth2.VerifierOption(string(verifier)))
 	if err != nil {
-		return nil, c.tokenError(ctx, err, trace, cred.ClientSecret, Secret(code), verifier)
+		return nil, c.tokenError(ctx, err, trace, cred.ClientSecret, basic(cred), Secret(code), verifier)
 	}
 	return newGrant(granted, trace, cred.ClientSecret)
 }
@@ -65,7 +66,7 @@ func (c *Client) Refresh(ctx context.Context, cred Credential, refreshToken Secr
 	source := c.userConfig(cred, "").TokenSource(ctx, &oauth2.Token{RefreshToken: string(refreshToken)})
 	granted, err := source.Token()
 	if err != nil {
-		return nil, c.tokenError(ctx, err, trace, cred.ClientSecret, refreshToken)
+		return nil, c.tokenError(ctx, err, trace, cred.ClientSecret, basic(cred), refreshToken)
 	}
 	return newGrant(granted, trace, cred.ClientSecret, refreshToken)
 }
@@ -73,10 +74,15 @@ func (c *Client) Refresh(ctx context.Context, cred Credential, refreshToken Secr
 // Revoke ends a refresh token (RFC 7009).
 func (c *Client) Revoke(ctx context.Context, cred Credential, refreshToken Secret) error {
 	form := url.Values{"token": {string(refreshToken)}}
-	authenticate := func(req *http.Request) { // encoded as oauth2 does (RFC 6749 §2.3.1)
-		req.SetBasicAuth(url.QueryEscape(cred.ClientID), url.QueryEscape(string(cred.ClientSecret)))
-	}
-	return c.post(ctx, "revocation", revokePath, form, authenticate, cred.ClientSecret, refreshToken)
+	authenticate := func(req *http.Request) { req.Header.Set("Authorization", "Basic "+string(basic(cred))) }
+	return c.post(ctx, "revocation", revokePath, form, authenticate, cred.ClientSecret, basic(cred), refreshToken)
+}
+
+// basic is the credential in a Basic header, encoded as oauth2 does (RFC 6749
+// §2.3.1).
+func basic(cred Credential) Secret {
+	plain := url.QueryEscape(cred.ClientID) + ":" + url.QueryEscape(string(cred.ClientSecret))
+	return Secret(base64.StdEncoding.EncodeToString([]byte(plain)))
 }
 
 func (c *Client) userConfig(cred Credential, redirectURI string) *oauth2.Config {
@@ -99,7 +105,8 @@ func newGrant(granted *oauth2.Token, trace *adobehttp.Trace, secrets ...Secret) 
 	}
 	grant := &Grant{Token: *token, RefreshToken: Secret(granted.RefreshToken)}
 	grant.RefreshExpires = token.Issued.Add(DefaultRefreshLife)
-	if expires, ok := expiryFromClaims(granted.RefreshToken); ok {
+	expires, ok := expiryFromClaims(granted.RefreshToken)
+	if ok && expires.After(token.Issued) && expires.Before(token.Issued.Add(maxLife)) {
 		grant.RefreshExpires = expires
 	}
 	return grant, nil

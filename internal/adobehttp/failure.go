@@ -60,7 +60,7 @@ func Cause(err error, secrets ...Secret) (Kind, error) {
 			err = fmt.Errorf("%s://%s: %w", u.Scheme, u.Host, sending.Err)
 		}
 	}
-	kind, words := Unreachable, Quote(err.Error(), secrets...)
+	kind, words := Unreachable, Quote(withoutAnswer(err.Error()), secrets...)
 	if errors.Is(err, ErrTooLarge) {
 		kind = Malformed
 	}
@@ -68,6 +68,19 @@ func Cause(err error, secrets ...Secret) (Kind, error) {
 		words += "; for a private CA, or a proxy that inspects TLS, set ca_cert"
 	}
 	return kind, errors.New(words)
+}
+
+// withoutAnswer cuts off where net/http quotes a broken answer: it may hold a
+// token.
+func withoutAnswer(words string) string {
+	const broken = "malformed MIME header"
+	if i := strings.Index(words, broken); i >= 0 {
+		return words[:i+len(broken)]
+	}
+	if i := strings.IndexByte(words, '"'); i >= 0 {
+		return strings.TrimRight(words[:i], " :")
+	}
+	return words
 }
 
 // Describe writes a failure as all errors here read: IMS token request failed:

@@ -48,10 +48,11 @@ func newAuthorizedMount(t *testing.T) *mount {
 	return m
 }
 
-// begin returns what Adobe gives to the redirect URI of a person who consents.
-func (m *mount) begin(role string) (code, state string) {
+// begin returns what Adobe gives to the redirect URI of a person who consents
+// for the role "designer".
+func (m *mount) begin() (code, state string) {
 	m.t.Helper()
-	redirect, err := m.ims.Allow(m.read("authorize/" + role).Data["authorize_url"].(string))
+	redirect, err := m.ims.Allow(m.read("authorize/designer").Data["authorize_url"].(string))
 	require.NoError(m.t, err)
 	u, err := url.Parse(redirect)
 	require.NoError(m.t, err)
@@ -62,7 +63,7 @@ func (m *mount) begin(role string) (code, state string) {
 // signIn lets a person authorize the role "designer", through the callback.
 func (m *mount) signIn() {
 	m.t.Helper()
-	code, state := m.begin("designer")
+	code, state := m.begin()
 	status, page := m.callback(map[string]any{"code": code, "state": state})
 	require.Equal(m.t, 200, status, page)
 	require.Contains(m.t, page, "Access granted")
@@ -116,7 +117,7 @@ func TestAuthorizeByCallback(t *testing.T) {
 
 func TestAuthorizeByHand(t *testing.T) {
 	m := newWebAppMount(t)
-	code, state := m.begin("designer")
+	code, state := m.begin()
 	resp, err := m.handle(logical.UpdateOperation, "authorize/designer", map[string]any{"code": code, "state": state})
 	require.NoError(t, err)
 	require.Equal(t, map[string]any{"authorization_expire_time": timestamp(m.clock.Now().Add(refreshLife))}, resp.Data)
@@ -141,12 +142,12 @@ func TestStates(t *testing.T) {
 	write := func(role, code, state string) string {
 		return m.refused(400, logical.UpdateOperation, "authorize/"+role, map[string]any{"code": code, "state": state})
 	}
-	code, state := m.begin("designer")
+	code, state := m.begin()
 	require.Contains(t, write("other", code, state), "state", "for another role")
 	m.clock.Advance(10 * time.Minute)
 	require.Contains(t, write("designer", code, state), "state", "after ten minutes")
 
-	code, state = m.begin("designer")
+	code, state = m.begin()
 	require.Contains(t, write("designer", "made-up", state), "needs authorizing", "a code that IMS refuses")
 	require.Contains(t, write("designer", code, state), "state", "used")
 
@@ -174,7 +175,7 @@ func TestStates(t *testing.T) {
 
 func TestStateIsUsedOnceAtTheSameMoment(t *testing.T) {
 	m := newWebAppMount(t)
-	code, state := m.begin("designer")
+	code, state := m.begin()
 	var group sync.WaitGroup
 	pages := make([]string, 20)
 	for i := range pages {
@@ -241,7 +242,7 @@ func TestPersonSaysNo(t *testing.T) {
 
 func TestCallbackWhileIMSFails(t *testing.T) {
 	m := newWebAppMount(t)
-	code, state := m.begin("designer")
+	code, state := m.begin()
 	m.ims.Inject(emulator.Fault{Path: emulator.TokenPath, Status: 500, Code: "internal_error"})
 	status, page := m.callback(map[string]any{"code": code, "state": state})
 	require.Equal(t, 502, status)
@@ -459,7 +460,7 @@ func TestNoRefreshToken(t *testing.T) {
 	m := newWebAppMount(t)
 	resp := m.write("roles/designer", map[string]any{"scopes": "openid"})
 	require.Contains(t, resp.Warnings[0], "offline_access")
-	code, state := m.begin("designer")
+	code, state := m.begin()
 	require.Contains(t, m.refused(400, logical.UpdateOperation, "authorize/designer", map[string]any{"code": code, "state": state}), "offline_access")
 }
 
@@ -491,7 +492,7 @@ func TestWebAppConfigRefusals(t *testing.T) {
 func TestPersonsSecretsAreNotLogged(t *testing.T) {
 	m := newAuthorizedMount(t)
 	token, refresh := m.token("designer"), m.refreshToken("designer")
-	code, state := m.begin("designer")
+	code, state := m.begin()
 	m.refused(400, logical.UpdateOperation, "authorize/designer", map[string]any{"code": code + "x", "state": state})
 	m.clock.Advance(tokenLife)
 	remove := m.ims.Inject(emulator.Fault{Path: emulator.TokenPath, Status: 400, Code: "access_denied", Description: refresh})

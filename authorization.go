@@ -63,21 +63,24 @@ func (a *authorization) keepAliveAt() time.Time {
 type authorizationError struct {
 	role string
 	why  string
+	err  error // IMS's refusal, if it was asked
 }
 
 func (e *authorizationError) Error() string {
 	return fmt.Sprintf("%s: role %q needs authorizing: read authorize/%s, and have the person open the authorize_url", e.why, e.role, e.role)
 }
 
+func (e *authorizationError) Unwrap() error { return e.err }
+
 // usable returns an error if the role cannot be served with the authorization.
 func (a *authorization) usable(name string, r *role, c *config) error {
 	switch {
 	case a == nil, a.Condemned:
-		return &authorizationError{name, "nobody has authorized the role"}
+		return &authorizationError{role: name, why: "nobody has authorized the role"}
 	case !slices.Equal(a.Scopes, r.Scopes):
-		return &authorizationError{name, "the role's scopes are not those that were authorized"}
+		return &authorizationError{role: name, why: "the role's scopes are not those that were authorized"}
 	case a.ClientID != c.ClientID || a.IMSURL != c.IMSURL:
-		return &authorizationError{name, "the role's config is not the one that was authorized"}
+		return &authorizationError{role: name, why: "the role's config is not the one that was authorized"}
 	}
 	return nil
 }
@@ -90,10 +93,10 @@ func (a *authorization) revocable(c *config) bool {
 
 // refusedAuthorization turns IMS's refusal of a code or a refresh token into advice. A wrong
 // client secret is no fault of the authorization.
-func refusedAuthorization(name string, err error) error {
+func refusedAuthorization(name, what string, err error) error {
 	var failed *ims.Error
 	if errors.As(err, &failed) && failed.Kind == ims.Refused && !isInvalidClient(err) && failed.Code != ims.CodeUnauthorizedClient {
-		return &authorizationError{name, fmt.Sprintf("IMS does not accept the authorization any more (%s)", err)}
+		return &authorizationError{role: name, why: fmt.Sprintf("IMS does not accept the %s (%s)", what, err), err: err}
 	}
 	return err
 }

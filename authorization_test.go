@@ -449,6 +449,8 @@ func TestRefusedRefreshToken(t *testing.T) {
 			message := m.refused(400, logical.ReadOperation, "token/designer", nil)
 			require.Contains(t, message, test.says)
 			require.Contains(t, message, test.code)
+			require.Equal(t, "refused", m.read("status/designer").Data["last_failure_kind"])
+			require.Equal(t, test.code, m.read("status/designer").Data["last_failure_error_code"])
 			remove()
 			m.clock.Advance(time.Minute)
 			require.NotEmpty(t, m.token("designer"), "should IMS think better of it")
@@ -537,4 +539,33 @@ func TestAuthorizationStorageFailures(t *testing.T) {
 			require.NotEmpty(t, m.token("designer"))
 		})
 	}
+}
+
+// An authorization that IMS refuses is not asked about every minute.
+func TestKeepAliveThatIsRefused(t *testing.T) {
+	m := newAuthorizedMount(t)
+	m.clock.Advance(refreshLife * 3 / 4)
+	m.ims.Inject(emulator.Fault{Path: emulator.TokenPath, Status: 400, Code: "access_denied"})
+	m.ims.ResetCounters()
+	for range 10 * 60 {
+		require.NoError(t, m.tick())
+		m.eventually(func() bool { return m.read("status/designer").Data["failures"] != 0 }, "a failure")
+		m.clock.Advance(time.Minute)
+	}
+	require.LessOrEqual(t, m.mints(), 11, "once an hour")
+	m.clock.Advance(refreshLife)
+	m.ims.ResetCounters()
+	for range 5 {
+		require.NoError(t, m.tick())
+		m.clock.Advance(2 * time.Hour)
+	}
+	require.Never(t, func() bool { return m.mints() != 0 }, 50*time.Millisecond, 5*time.Millisecond, "one that has lapsed is lost")
+}
+
+func TestCallbackIsNotWrapped(t *testing.T) {
+	m := newWebAppMount(t)
+	resp, err := m.backend.HandleRequest(t.Context(), &logical.Request{
+		Operation: logical.ReadOperation, Path: "callback", Storage: m.storage, WrapInfo: &logical.RequestWrapInfo{TTL: time.Hour},
+	})
+	require.Contains(t, refusal(t, http.StatusBadRequest, resp, err), "X-Vault-Wrap-TTL")
 }

@@ -119,7 +119,7 @@ func (b *backend) redeem(ctx context.Context, s logical.Storage, state, code, na
 	if err != nil {
 		return nil, err
 	}
-	return b.authorize(ctx, in.Role, r, c, func(ctx context.Context) (*ims.Grant, error) {
+	return b.authorize(ctx, in.Role, "code", r, c, func(ctx context.Context) (*ims.Grant, error) {
 		return c.client.Exchange(ctx, c.credential(), c.RedirectURI, code, in.Verifier)
 	})
 }
@@ -129,18 +129,18 @@ func (b *backend) importAuthorization(ctx context.Context, s logical.Storage, na
 	if err != nil {
 		return nil, err
 	}
-	return b.authorize(ctx, name, r, c, func(ctx context.Context) (*ims.Grant, error) {
+	return b.authorize(ctx, name, "refresh token", r, c, func(ctx context.Context) (*ims.Grant, error) {
 		return c.client.Refresh(ctx, c.credential(), refreshToken)
 	})
 }
 
-func (b *backend) authorize(ctx context.Context, name string, r *role, c *config, exchange func(context.Context) (*ims.Grant, error)) (*authorization, error) {
+func (b *backend) authorize(ctx context.Context, name, what string, r *role, c *config, exchange func(context.Context) (*ims.Grant, error)) (*authorization, error) {
 	// Whoever asked may go away; the code is good for one use.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
 	defer cancel()
 	a, err := b.tokens.authorize(ctx, name, r, c, exchange)
 	if err != nil {
-		return nil, refusedAuthorization(name, err)
+		return nil, refusedAuthorization(name, what, err)
 	}
 	b.event(ctx, "authorization-write", "authorize/"+name, "role", name)
 	return a, nil

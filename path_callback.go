@@ -14,12 +14,14 @@ import (
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/adobehttp"
 )
 
 // callback
 func (b *backend) pathCallback() *framework.Path {
 	return &framework.Path{
-		Pattern:         "callback/?$",
+		Pattern:         "callback$",
 		DisplayAttrs:    &framework.DisplayAttributes{OperationPrefix: operationPrefix},
 		HelpSynopsis:    "Where Adobe sends the browser of a person who has signed in.",
 		HelpDescription: "Takes code and state and answers a page. It needs no Vault token: the state is what proves the request.",
@@ -44,6 +46,11 @@ func (b *backend) pathCallback() *framework.Path {
 // readCallback tells a stranger nothing: not which roles or states there are,
 // nor what IMS said.
 func (b *backend) readCallback(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	if req.WrapInfo != nil && req.WrapInfo.TTL > 0 {
+		// Vault would store the wrapped page for whoever asks, for as long as
+		// they say.
+		return refuse("X-Vault-Wrap-TTL: the answer is a page for a browser; there is nothing to wrap")
+	}
 	code, _ := givenText(d, "code")
 	state, _ := givenText(d, "state")
 	const longest = 8 << 10
@@ -51,13 +58,15 @@ func (b *backend) readCallback(ctx context.Context, req *logical.Request, d *fra
 		return page(http.StatusBadRequest, pageStale)
 	}
 	if code == "" {
-		_, err := b.takeSignIn(ctx, req.Storage, state, "")
+		in, err := b.takeSignIn(ctx, req.Storage, state, "")
 		switch {
 		case errors.Is(err, errStaleState):
 			return page(http.StatusBadRequest, pageStale)
 		case err != nil:
 			return nil, err
 		}
+		why, _ := givenText(d, "error")
+		b.Logger().Warn("a sign-in ended without consent", "role", in.Role, "error", adobehttp.Quote(why))
 		return page(http.StatusOK, pageDenied)
 	}
 	_, err := b.redeem(ctx, req.Storage, state, code, "")

@@ -115,6 +115,10 @@ func (f *failure) describe(data map[string]any) {
 	data["last_failure_time"] = timestamp(f.at)
 	data["last_failure_kind"] = "internal"
 	data["last_failure_message"] = f.err.Error()
+	var unauthorized *authorizationError
+	if errors.As(f.err, &unauthorized) {
+		data["last_failure_kind"] = string(ims.Refused)
+	}
 	var failed *ims.Error
 	if errors.As(f.err, &failed) {
 		data["last_failure_kind"] = string(failed.Kind)

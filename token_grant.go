@@ -36,6 +36,7 @@ func (s *tokenStore) authorize(ctx context.Context, name string, r *role, c *con
 		return nil, err
 	}
 	if grant.RefreshToken == "" {
+		s.discard(newMintedToken(&grant.Token, r, c))
 		return nil, &operatorError{"scopes: IMS granted no refresh token; add offline_access to the role's scopes, if the API allows it, and authorize again"}
 	}
 	s.endCondemned(ctx, name)
@@ -80,7 +81,7 @@ func (s *tokenStore) mintForPerson(ctx context.Context, st *roleTokens, r *role,
 	// 2. A new pair. From here on the old refresh token may be dead.
 	grant, err := c.client.Refresh(ctx, c.credential(), a.RefreshToken)
 	if err != nil {
-		return nil, refusedAuthorization(st.name, err)
+		return nil, refusedAuthorization(st.name, "refresh token any more", err)
 	}
 
 	// 3. The new refresh token is stored before anybody gets the access token.
@@ -176,6 +177,10 @@ func (s *tokenStore) revokeRefreshToken(ctx context.Context, name string, a *aut
 	return err
 }
 
+// keepAliveRetry is how long after a failure an authorization that nobody uses is
+// left alone: half of a refresh token's life is days.
+const keepAliveRetry = time.Hour
+
 // keepAlive refreshes the authorizations that nobody uses, so that none lapses.
 func (s *tokenStore) keepAlive(ctx context.Context) error {
 	names, err := s.authorizations.list(ctx, s.storage)
@@ -188,7 +193,7 @@ func (s *tokenStore) keepAlive(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if a == nil || a.Condemned || now.Before(a.keepAliveAt()) {
+		if a == nil || a.Condemned || now.Before(a.keepAliveAt()) || !now.Before(a.Expires) {
 			continue
 		}
 		if err := s.keepAliveOne(ctx, name, now); err != nil {
@@ -215,6 +220,9 @@ func (s *tokenStore) keepAliveOne(ctx context.Context, name string, now time.Tim
 	defer st.mu.Unlock()
 	if err := s.load(ctx, st, r); err != nil {
 		return err
+	}
+	if last := st.failure.of(r, c); last != nil && now.Sub(last.at) < keepAliveRetry {
+		return nil
 	}
 	s.replace(st, r, c, now, now)
 	return nil

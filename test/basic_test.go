@@ -100,7 +100,6 @@ func TestPolicyGrantsOneToken(t *testing.T) {
 // What the server and the plugin log at the lowest level, and what the audit device writes, has neither
 // the client secret nor a token, whatever goes wrong.
 func TestNoSecretIsLogged(t *testing.T) {
-	const wrongSecret = "p8e-another-never-to-be-seen"
 	ims := startAdobe(t, time.Hour)
 	vault := vaulttest.Start(t, vaulttest.Options{Audit: true})
 	ims.configure(t, vault)

@@ -96,7 +96,7 @@ func (a *Agent) cleanUp(t testing.TB) {
 		a.process.kill()
 	}
 	if t.Failed() {
-		t.Logf("The end of the agent's log:\n%s", lastLines(withoutTrace(a.Logs()), 30))
+		t.Logf("The end of the agent's log:\n%s", lastLines(withoutNoise(a.Logs()), 30))
 	}
 	_ = os.RemoveAll(a.dir)
 }

@@ -72,6 +72,14 @@ func OpenBao() bool {
 	return err == nil && b.openBao
 }
 
+// PluginBinary is the path of the plugin under test.
+func PluginBinary(t testing.TB) string {
+	t.Helper()
+	b, err := prepare()
+	check(t, err, "prepare the binaries")
+	return b.plugin
+}
+
 // forgetEnvironment drops what whoever runs the tests has set for another Vault: address, token,
 // namespace and the like would reach the servers and the API client. An Enterprise binary needs its licence.
 func forgetEnvironment() {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -68,6 +69,8 @@ func newServer(t testing.TB, name string, options []Options) *Server {
 	t.Helper()
 	bin, err := prepare()
 	check(t, err, "prepare the binaries")
+	// Main has read them before go test looks at what its cached results depend on.
+	_, _ = os.Getenv("VAULT_BIN"), os.Getenv("PLUGIN_BIN")
 	s := &Server{bin: bin, name: name}
 	if len(options) > 0 {
 		s.options = options[0]
@@ -266,12 +269,22 @@ func (s *Server) KillServerOnly() { s.current().killAlone() }
 // Stop ends the server in an orderly way.
 func (s *Server) Stop() { s.current().stop() }
 
-// KillPlugin ends the plugin's process with SIGKILL. The server starts another with the next request.
+// KillPlugin ends the plugin's process with SIGKILL, and waits until the server has started another, which it
+// does at a request. As long as it has not noticed, requests fail; that takes it a moment.
 func (s *Server) KillPlugin(t testing.TB) {
 	t.Helper()
 	if s.current().killChildren(t) == 0 {
 		t.Fatalf("%s has no plugin running", s.name)
 	}
+	client := s.Client(t)
+	WaitFor(t, 10*time.Second, "another plugin process", func() error {
+		_, err := client.Logical().Read(Mount + "info")
+		var answer *api.ResponseError
+		if errors.As(err, &answer) && answer.StatusCode < http.StatusInternalServerError {
+			return nil // another plugin than ours, but one that runs
+		}
+		return err
+	})
 }
 
 // PluginProcesses are the process IDs of the plugins running: none on a standby.
@@ -346,7 +359,7 @@ func (s *Server) cleanUp(t testing.TB) {
 		}
 	}
 	if t.Failed() {
-		t.Logf("The end of the log of %s:\n%s", s.name, lastLines(withoutTrace(logs), 40))
+		t.Logf("The end of the log of %s:\n%s", s.name, lastLines(withoutNoise(logs), 40))
 	}
 	_ = os.RemoveAll(s.dir)
 }

@@ -48,10 +48,11 @@ func readFile(path string) string {
 	return string(data)
 }
 
-func withoutTrace(log string) string {
+// withoutNoise leaves out what would hide what matters in the end of a log.
+func withoutNoise(log string) string {
 	var kept strings.Builder
 	for line := range strings.Lines(log) {
-		if !strings.Contains(line, "[TRACE]") {
+		if !strings.Contains(line, "[TRACE]") && !strings.Contains(line, "expiration: revoked lease") {
 			kept.WriteString(line)
 		}
 	}

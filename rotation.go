@@ -279,7 +279,10 @@ func (r *rotation) prove(ctx context.Context, patience time.Duration) error {
 	r.fallback = false
 	r.b.Logger().Info("the client secret was rotated", "config", r.name, "client_secret_uuid", next.SecretUUID)
 	r.b.event(ctx, "secret-rotate", configPrefix+r.name, "config", r.name, "client_secret_uuid", next.SecretUUID)
-	return r.removeDue(ctx)
+	if err := r.removeDue(ctx); err != nil {
+		r.b.Logger().Warn("a previous client secret could not be removed; it is tried again every minute", "config", r.name, "error", err)
+	}
+	return nil
 }
 
 // onlyUnknown is the one secret listed whose uuid was not known before, or "".

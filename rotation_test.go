@@ -160,6 +160,22 @@ func TestRotationWithoutGraceRemovesAtOnce(t *testing.T) {
 	require.Equal(t, []string{uuid.(string)}, m.uuids())
 }
 
+// The rotation has taken place, whatever becomes of the previous secret.
+func TestRotationWhosePreviousSecretStays(t *testing.T) {
+	m := newRotatingMount(t)
+	m.write("config/default", map[string]any{"previous_secret_ttl": 0})
+	remove := m.ims.Inject(emulator.Fault{Method: "DELETE", Status: 500})
+	uuid := m.rotate()["client_secret_uuid"]
+	require.Len(t, m.uuids(), 2)
+	require.NoError(t, m.tick())
+	require.Contains(t, m.read("config/default").Data["rotation_error"], "removal")
+	remove()
+	m.clock.Advance(time.Minute)
+	require.NoError(t, m.tick())
+	require.Equal(t, []string{uuid.(string)}, m.uuids())
+	require.NotContains(t, m.read("config/default").Data, "rotation_error")
+}
+
 func TestRotationBeyondTheLimit(t *testing.T) {
 	for name, uuid := range map[string]func(m *mount) string{
 		"current is known":   func(m *mount) string { return m.uuids()[0] },

@@ -91,14 +91,11 @@ func (a *authorization) revocable(c *config) bool {
 	return c != nil && c.ClientID == a.ClientID && c.IMSURL == a.IMSURL
 }
 
-// refusedAuthorization turns IMS's refusal of a code or a refresh token into advice. A wrong
-// client secret is no fault of the authorization.
-func refusedAuthorization(name, what string, err error) error {
+// isRefusedGrant tells whether IMS refused a code or a refresh token. A wrong
+// client secret is no fault of those.
+func isRefusedGrant(err error) bool {
 	var failed *ims.Error
-	if errors.As(err, &failed) && failed.Kind == ims.Refused && !isInvalidClient(err) && failed.Code != ims.CodeUnauthorizedClient {
-		return &authorizationError{role: name, why: fmt.Sprintf("IMS does not accept the %s (%s)", what, err), err: err}
-	}
-	return err
+	return errors.As(err, &failed) && failed.Kind == ims.Refused && !isInvalidClient(err) && failed.Code != ims.CodeUnauthorizedClient
 }
 
 // stateLife is how long a person has to sign in.

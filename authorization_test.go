@@ -132,7 +132,7 @@ func TestImportOfARefreshToken(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEmpty(t, m.token("other"))
 	require.NotEqual(t, elsewhere, m.refreshToken("other"), "proven by using it")
-	require.Contains(t, m.refused(400, logical.UpdateOperation, "authorize/other", map[string]any{"refresh_token": "made up"}), "needs authorizing")
+	require.Contains(t, m.refused(400, logical.UpdateOperation, "authorize/other", map[string]any{"refresh_token": "made up"}), "Nothing was changed")
 	require.NotEmpty(t, m.token("other"), "the authorization there was is kept")
 }
 
@@ -148,7 +148,7 @@ func TestStates(t *testing.T) {
 	require.Contains(t, write("designer", code, state), "state", "after ten minutes")
 
 	code, state = m.begin()
-	require.Contains(t, write("designer", "made-up", state), "needs authorizing", "a code that IMS refuses")
+	require.Contains(t, write("designer", "made-up", state), "Nothing was changed", "a code that IMS refuses")
 	require.Contains(t, write("designer", code, state), "state", "used")
 
 	m.signIn()

@@ -225,12 +225,13 @@ func (b *backend) clean(context.Context) {
 const backendHelp = `
 Serves access tokens of the Adobe Identity Management System (IMS).
 
-  config/<name>   a credential of the Adobe Developer Console;
-                  config/<name>/rotate: rotate its client secret
-  roles/<name>    a set of scopes of a config
-  token/<role>    read: an access token under a lease that lasts as long as it
-                  does; delete: invalidate every outstanding token of the role
-  authorize/<role>  a person's authorization of a role (OAuth Web App)
-  status/<role>   how the role's token fares, never the token
-  info            what build of the plugin this is
+  config/<name>         a credential of the Adobe Developer Console
+  config/<name>/rotate  rotate its client secret
+  roles/<name>          a set of scopes of a config
+  token/<role>          read: an access token under a lease that lasts as long
+                        as it does; delete: invalidate every outstanding token
+  authorize/<role>      a person's authorization of a role (OAuth Web App)
+  callback              where Adobe sends a person who has signed in
+  status/<role>         how the role's token fares, never the token
+  info                  what build of the plugin this is
 `

@@ -84,7 +84,7 @@ func configFields() map[string]*framework.FieldSchema {
 		},
 		"project": {
 			Type:         framework.TypeString,
-			Description:  "The JSON file that the Developer Console offers as Download on a project: fills in client_id, client_secret, org_id, console_org_id and credential_id. Fields given beside it win. Not stored itself.",
+			Description:  "The JSON file that the Developer Console offers as Download on a project: fills in client_id, client_secret (the first, if there are two), org_id, console_org_id and credential_id. Fields given beside it win. Not stored itself.",
 			DisplayAttrs: &framework.DisplayAttributes{Sensitive: true},
 		},
 		"allow_management_scopes": {

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
@@ -76,11 +77,20 @@ func (b *backend) readAuthorize(ctx context.Context, req *logical.Request, d *fr
 	if err := b.beginSignIn(ctx, req.Storage, state, in); err != nil {
 		return nil, err
 	}
-	return &logical.Response{Data: map[string]any{
+	resp := &logical.Response{Data: map[string]any{
 		"authorize_url": c.client.AuthorizeURL(c.ClientID, c.RedirectURI, r.Scopes, state, in.Verifier),
 		"state":         state,
 		"expire_time":   timestamp(in.Expires),
-	}}, nil
+	}}
+	warnWithoutRefresh(resp, r)
+	return resp, nil
+}
+
+// warnWithoutRefresh warns of a role that no person can authorize for long.
+func warnWithoutRefresh(resp *logical.Response, r *role) {
+	if !slices.Contains(r.Scopes, "offline_access") {
+		resp.AddWarning("scopes: without offline_access IMS gives no refresh token, and the role cannot be authorized")
+	}
 }
 
 func (b *backend) writeAuthorize(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
@@ -95,7 +105,7 @@ func (b *backend) writeAuthorize(ctx context.Context, req *logical.Request, d *f
 	case refreshToken != "" && code == "" && state == "":
 		granted, err = b.importAuthorization(ctx, req.Storage, name, ims.Secret(refreshToken))
 	case code != "" && state != "" && refreshToken == "":
-		granted, err = b.redeem(ctx, req.Storage, state, code, name)
+		_, granted, err = b.redeem(ctx, req.Storage, state, code, name)
 	default:
 		return refuse("code, state: both are required, from the address that Adobe sent the browser to; or refresh_token alone")
 	}
@@ -109,19 +119,20 @@ func (b *backend) writeAuthorize(ctx context.Context, req *logical.Request, d *f
 }
 
 // redeem authorizes a role with the code that came back with a state. An empty
-// name takes the role of the state.
-func (b *backend) redeem(ctx context.Context, s logical.Storage, state, code, name string) (*authorization, error) {
+// name takes the role of the state, which is returned as far as it is known.
+func (b *backend) redeem(ctx context.Context, s logical.Storage, state, code, name string) (string, *authorization, error) {
 	in, err := b.takeSignIn(ctx, s, state, name)
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
 	r, c, err := b.resolveWebApp(ctx, s, in.Role)
 	if err != nil {
-		return nil, err
+		return in.Role, nil, err
 	}
-	return b.authorize(ctx, in.Role, "code", r, c, func(ctx context.Context) (*ims.Grant, error) {
+	a, err := b.authorize(ctx, in.Role, "code", r, c, func(ctx context.Context) (*ims.Grant, error) {
 		return c.client.Exchange(ctx, c.credential(), c.RedirectURI, code, in.Verifier)
 	})
+	return in.Role, a, err
 }
 
 func (b *backend) importAuthorization(ctx context.Context, s logical.Storage, name string, refreshToken ims.Secret) (*authorization, error) {
@@ -140,7 +151,10 @@ func (b *backend) authorize(ctx context.Context, name, what string, r *role, c *
 	defer cancel()
 	a, err := b.tokens.authorize(ctx, name, r, c, exchange)
 	if err != nil {
-		return nil, refusedAuthorization(name, what, err)
+		if isRefusedGrant(err) {
+			return nil, &operatorError{fmt.Sprintf("IMS does not accept the %s (%s). Nothing was changed; read authorize/%s for a new authorize_url", what, err, name)}
+		}
+		return nil, err
 	}
 	b.event(ctx, "authorization-write", "authorize/"+name, "role", name)
 	return a, nil
@@ -161,6 +175,11 @@ func (b *backend) deleteAuthorize(ctx context.Context, req *logical.Request, d *
 	if r == nil && a == nil {
 		return respond(missingRole(name))
 	}
+	if a == nil {
+		if _, _, err := b.resolveWebApp(ctx, req.Storage, name); err != nil {
+			return respond(err)
+		}
+	}
 	stray := false
 	if a != nil {
 		c, err := b.configs.get(ctx, req.Storage, a.Config)
@@ -172,7 +191,8 @@ func (b *backend) deleteAuthorize(ctx context.Context, req *logical.Request, d *
 	ctx, cancel := context.WithTimeout(ctx, invalidationTimeout)
 	defer cancel()
 	if err := b.tokens.revokeAuthorization(ctx, name); err != nil {
-		return respond(err)
+		b.Logger().Warn("an authorization could not be revoked", "role", name, "error", err)
+		return respond(fmt.Errorf("%w. The authorization serves nobody any more and stays on record: delete authorize/%s again to try again", err, name))
 	}
 	b.event(ctx, "authorization-delete", "authorize/"+name, "role", name)
 	resp := &logical.Response{}

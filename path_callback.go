@@ -69,12 +69,12 @@ func (b *backend) readCallback(ctx context.Context, req *logical.Request, d *fra
 		b.Logger().Warn("a sign-in ended without consent", "role", in.Role, "error", adobehttp.Quote(why))
 		return page(http.StatusOK, pageDenied)
 	}
-	_, err := b.redeem(ctx, req.Storage, state, code, "")
+	role, _, err := b.redeem(ctx, req.Storage, state, code, "")
 	switch {
 	case errors.Is(err, errStaleState):
 		return page(http.StatusBadRequest, pageStale)
 	case err != nil:
-		b.Logger().Warn("a sign-in could not be completed", "error", err)
+		b.Logger().Warn("a sign-in could not be completed", "role", role, "error", err)
 		return page(http.StatusBadGateway, pageFailed)
 	}
 	return page(http.StatusOK, pageDone)

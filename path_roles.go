@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/framework"
@@ -181,8 +180,8 @@ func (b *backend) writeRole(ctx context.Context, req *logical.Request, d *framew
 	}
 	b.event(ctx, "role-write", "roles/"+name)
 	resp := &logical.Response{}
-	if c.CredentialType == webApp && !slices.Contains(next.Scopes, "offline_access") {
-		resp.AddWarning("scopes: without offline_access IMS gives no refresh token, and the role cannot be authorized")
+	if c.CredentialType == webApp {
+		warnWithoutRefresh(resp, next)
 	}
 	return resp, nil
 }
@@ -240,12 +239,14 @@ func (b *backend) deleteRole(ctx context.Context, req *logical.Request, d *frame
 
 	ctx, cancel := context.WithTimeout(ctx, roleDeletionTimeout)
 	defer cancel()
-	if err := errors.Join(b.tokens.revokeAuthorization(ctx, name), b.tokens.kill(ctx, name)); err != nil {
-		resp := &logical.Response{}
-		resp.AddWarning(fmt.Sprintf("The role is deleted, but not every token of it: %s", err))
-		return resp, nil
+	resp := &logical.Response{}
+	if err := b.tokens.revokeAuthorization(ctx, name); err != nil {
+		resp.AddWarning(fmt.Sprintf("The role is deleted, but its authorization is not revoked: %s. Delete authorize/%s to try again", err, name))
 	}
-	return nil, nil
+	if err := b.tokens.kill(ctx, name); err != nil {
+		resp.AddWarning(fmt.Sprintf("The role is deleted, but not every token of it: %s", err))
+	}
+	return resp, nil
 }
 
 // roleDeletionTimeout limits the best effort of ending the tokens of a role

@@ -4,6 +4,7 @@ package adobeims
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
@@ -42,18 +43,24 @@ func (b *backend) rotateConfig(ctx context.Context, req *logical.Request, d *fra
 	if err != nil {
 		return respond(err)
 	}
-	data := map[string]any{"client_secret_uuid": rotated.SecretUUID}
-	if n := len(rotated.Retired); n > 0 {
-		data["previous_secret_uuid"] = rotated.Retired[n-1].UUID
-		data["previous_secret_remove_time"] = timestamp(rotated.Retired[n-1].RemoveAt)
+	c := rotated.config
+	data := map[string]any{"client_secret_uuid": c.SecretUUID}
+	if n := len(c.Retired); n > 0 {
+		data["previous_secret_uuid"] = c.Retired[n-1].UUID
+		data["previous_secret_remove_time"] = timestamp(c.Retired[n-1].RemoveAt)
 	}
-	return &logical.Response{Data: data}, nil
+	resp := &logical.Response{Data: data}
+	for _, removed := range rotated.early {
+		resp.AddWarning(fmt.Sprintf("The client secret %s, which was to work until %s, was removed now: Adobe keeps two at most", removed.UUID, timestamp(removed.RemoveAt)))
+	}
+	return resp, nil
 }
 
 const pathRotateHelpDesc = `
 Adds a client secret to the credential in the Adobe Developer Console, proves it by
 minting a token with it, makes it the config's current one, and removes the one
-before once previous_secret_ttl is over. The new secret is never shown.
+before once previous_secret_ttl is over, or at the next rotation if that is
+earlier. The new secret is never shown.
 
 It needs console_org_id and credential_id on the config, and the I/O Management API
 in the project of the Developer Console.

@@ -89,5 +89,8 @@ func (p *project) pick(clientID string) (*projectCredential, error) {
 	case len(named) == 1:
 		return named[0], nil
 	}
+	if clientID != "" {
+		return nil, fmt.Errorf("client_id %q is none of those in it: %s", clientID, strings.Join(names, ", "))
+	}
 	return nil, fmt.Errorf("it holds more than one credential: %s; pick one of them with client_id", strings.Join(names, ", "))
 }

@@ -49,12 +49,13 @@ type rotation struct {
 	// fallback tells that IMS refuses the current secret: another one of the
 	// config, which may be the last that works, obtained the token.
 	fallback bool
+	early    []clientSecret // removed before their time
 }
 
 // rotate replaces the client secret of a config. Whatever step the process dies
 // at, what is stored tells the next rotation, the WAL's rollback and the
 // periodic work how to go on.
-func (b *backend) rotate(ctx context.Context, s logical.Storage, name string) (*config, error) {
+func (b *backend) rotate(ctx context.Context, s logical.Storage, name string) (*rotated, error) {
 	lock := locksutil.LockForKey(b.configLocks, name)
 	lock.Lock()
 	defer lock.Unlock()
@@ -62,13 +63,13 @@ func (b *backend) rotate(ctx context.Context, s logical.Storage, name string) (*
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rotationTimeout)
 	defer cancel()
 
-	var rotated *config
+	result := &rotated{}
 	err := b.withManagement(ctx, s, name, func(r *rotation) error {
 		// 1. Clear up what an interrupted rotation left behind. If it can be
 		//    finished, that is the rotation.
 		finished, err := r.clearUp(ctx)
 		if finished || err != nil {
-			rotated = r.config
+			result.config = r.config
 			return err
 		}
 		// 2. Know which secrets there are, and make room.
@@ -84,11 +85,17 @@ func (b *backend) rotate(ctx context.Context, s logical.Storage, name string) (*
 		if err := r.prove(ctx, provingTimeout); err != nil {
 			return err
 		}
-		rotated = r.config
+		*result = rotated{config: r.config, early: r.early}
 		return nil
 	})
 	b.noteRotation(ctx, s, name, err)
-	return rotated, err
+	return result, err
+}
+
+// rotated is the outcome of a rotation.
+type rotated struct {
+	config *config
+	early  []clientSecret // removed before their time, to make room
 }
 
 // withManagement mints a token with the management scopes, which goes nowhere
@@ -179,6 +186,9 @@ func (r *rotation) makeRoom(ctx context.Context) (*console.Listing, error) {
 		}
 		if err := r.remove(ctx, retired); err != nil {
 			return nil, err
+		}
+		if r.b.tokens.clock.Now().Before(retired.RemoveAt) {
+			r.early = append(r.early, retired)
 		}
 		if listing, err = r.console.List(ctx, r.Token, r.credential()); err != nil {
 			return nil, err

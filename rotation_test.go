@@ -147,7 +147,11 @@ func TestRotationAgainMakesRoom(t *testing.T) {
 	m.rotate()
 	second := m.rotate()["client_secret_uuid"]
 	require.Len(t, m.uuids(), 2)
-	third := m.rotate()
+	resp, err := m.handle(logical.UpdateOperation, "config/default/rotate", nil)
+	require.NoError(t, err)
+	third := resp.Data
+	require.Len(t, resp.Warnings, 1)
+	require.Contains(t, resp.Warnings[0], "was removed now")
 	require.Equal(t, second, third["previous_secret_uuid"])
 	require.Equal(t, []string{second.(string), third["client_secret_uuid"].(string)}, m.uuids())
 	m.requireWorkingSecret()

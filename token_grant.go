@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/adobeims/vault-plugin-secrets-adobeims/ims"
@@ -81,7 +82,10 @@ func (s *tokenStore) mintForPerson(ctx context.Context, st *roleTokens, r *role,
 	// 2. A new pair. From here on the old refresh token may be dead.
 	grant, err := c.client.Refresh(ctx, c.credential(), a.RefreshToken)
 	if err != nil {
-		return nil, refusedAuthorization(st.name, "refresh token any more", err)
+		if isRefusedGrant(err) {
+			err = &authorizationError{role: st.name, why: fmt.Sprintf("IMS does not accept the refresh token any more (%s)", err), err: err}
+		}
+		return nil, err
 	}
 
 	// 3. The new refresh token is stored before anybody gets the access token.

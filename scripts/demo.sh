@@ -119,7 +119,8 @@ start_emulator() {
 start_vault() {
   local port variable
   port=${DEMO_PORT:-$(free_port 8200)}
-  if busy "$port"; then die "port $port is in use; set DEMO_PORT to another one, or to none for any that is free"; fi
+  case $port in '' | *[!0-9]*) die "DEMO_PORT=$port is not a port number" ;; esac
+  if busy "$port"; then die "port $port is in use; set DEMO_PORT to another one, or unset it to have a free one taken"; fi
   # What is set for another Vault must not reach this one.
   for variable in $(compgen -e); do
     case $variable in

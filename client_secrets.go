@@ -24,6 +24,8 @@ type clientSecret struct {
 	Known []string `json:"known,omitempty"`
 	// Added is when the engine added it.
 	Added time.Time `json:"added,omitzero"`
+	// Ours tells that the engine added it.
+	Ours bool `json:"ours,omitempty"`
 	// RemoveAt is when a retired secret is removed at Adobe.
 	RemoveAt time.Time `json:"remove_at,omitzero"`
 }
@@ -63,36 +65,42 @@ func isInvalidClient(err error) bool {
 	return errors.As(err, &failed) && failed.Code == ims.CodeInvalidClient
 }
 
-// setSecret takes over a client secret that an operator gave. A current one
-// that the engine had added is retired: it must not be left behind at Adobe.
+// setSecret takes over a client secret that an operator gave. Those that the
+// engine had added must not be left behind at Adobe: the current one is retired,
+// and a pending one. One that the operator takes back must not be removed there.
 func (c *config) setSecret(secret ims.Secret, now time.Time) {
 	if secret == c.ClientSecret {
 		return
 	}
-	if c.SecretAdded && c.SecretUUID != "" {
-		c.retire(now)
+	others := slices.Clone(c.Retired)
+	if p := c.Pending; p != nil && (p.UUID != "" || p.Value == secret) {
+		others = append(others, clientSecret{Value: p.Value, UUID: p.UUID, Ours: true, RemoveAt: now})
 	}
-	c.ClientSecret, c.SecretUUID, c.SecretAdded, c.SecretSet = secret, "", false, now
-	// One that a rotation retired is current again: it must not be removed.
-	for _, r := range c.Retired {
-		if r.Value == secret {
-			c.SecretUUID = r.UUID
+	if c.SecretAdded && c.SecretUUID != "" {
+		others = append(others, c.retired(now))
+	}
+	taken := clientSecret{}
+	c.Retired, c.Pending = nil, nil
+	for _, other := range others {
+		if other.Value == secret {
+			taken = other
+		} else {
+			c.Retired = append(c.Retired, other)
 		}
 	}
-	c.Retired = slices.DeleteFunc(slices.Clone(c.Retired), func(r clientSecret) bool { return r.Value == secret })
+	c.ClientSecret, c.SecretUUID, c.SecretAdded, c.SecretSet = secret, taken.UUID, taken.Ours, now
 }
 
 // promote makes the pending secret current and retires the one before.
 func (c *config) promote(now time.Time) {
-	c.retire(now)
+	c.Retired = append(slices.Clone(c.Retired), c.retired(now))
 	c.ClientSecret, c.SecretUUID, c.SecretAdded, c.SecretSet = c.Pending.Value, c.Pending.UUID, true, now
 	c.Pending = nil
 }
 
-func (c *config) retire(now time.Time) {
-	c.Retired = append(slices.Clone(c.Retired), clientSecret{
-		Value: c.ClientSecret, UUID: c.SecretUUID, RemoveAt: now.Add(c.PreviousSecretTTL),
-	})
+// retired is the current secret as the one before.
+func (c *config) retired(now time.Time) clientSecret {
+	return clientSecret{Value: c.ClientSecret, UUID: c.SecretUUID, Ours: c.SecretAdded, RemoveAt: now.Add(c.PreviousSecretTTL)}
 }
 
 // forgetSecrets drops what is known of the secrets of a credential that is

@@ -62,6 +62,7 @@ func (b *backend) rotate(ctx context.Context, s logical.Storage, name string) (*
 	// Whoever asked may go away; a rotation is not given up half-way for that.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rotationTimeout)
 	defer cancel()
+	defer context.AfterFunc(b.tokens.ctx, cancel)() // it ends with the backend
 
 	result := &rotated{}
 	err := b.withManagement(ctx, s, name, func(r *rotation) error {
@@ -131,7 +132,9 @@ func (b *backend) withManagement(ctx context.Context, s logical.Storage, name st
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.RequestTimeout)
 		defer cancel()
-		if err := c.client.Invalidate(ctx, used, r.Token); err != nil {
+		// The secret that obtained the token may be removed by now.
+		err := r.config.withCredential(func(credential ims.Credential) error { return c.client.Invalidate(ctx, credential, r.Token) })
+		if err != nil {
 			b.Logger().Warn("a management token could not be invalidated; nobody has it, and it expires by itself", "config", name, "error", err)
 		}
 	}()
@@ -193,6 +196,9 @@ func (r *rotation) makeRoom(ctx context.Context) (*console.Listing, error) {
 		if listing, err = r.console.List(ctx, r.Token, r.credential()); err != nil {
 			return nil, err
 		}
+		if lists(listing, retired.UUID) {
+			return nil, &operatorError{fmt.Sprintf("the Developer Console still lists the client secret %s, which was just removed: rotate again in a few minutes", retired.UUID)}
+		}
 	}
 	if len(listing.Secrets) >= maxSecrets {
 		return nil, &operatorError{fmt.Sprintf("the credential has %d client secrets already, and the other one (%s) is not of this engine: if nobody needs it, remove it in the Developer Console, then rotate again. Nothing was changed",
@@ -249,7 +255,15 @@ func (r *rotation) add(ctx context.Context, before *console.Listing) error {
 	if err != nil {
 		return err
 	}
-	added, err := r.console.Add(ctx, r.Token, r.credential())
+	// The request must not be sent later than the intent says.
+	left := r.config.RequestTimeout + intentMarginSend - r.b.tokens.clock.Since(now)
+	if left <= 0 {
+		_ = framework.DeleteWAL(ctx, r.storage, wal)
+		return errors.New("storage took too long to record that a client secret is about to be added; none was")
+	}
+	adding, cancel := context.WithTimeout(ctx, left)
+	defer cancel()
+	added, err := r.console.Add(adding, r.Token, r.credential())
 	if err != nil {
 		r.addFailed(ctx, wal, intent, err, r.b.tokens.clock.Since(now) >= r.config.RequestTimeout)
 		return err
@@ -321,7 +335,7 @@ func (r *rotation) mintWithPending(ctx context.Context, patience time.Duration) 
 			return nil
 		}
 		if !isInvalidClient(err) || clock.Now().Add(pause).After(deadline) {
-			return fmt.Errorf("the new client secret %s is not proven yet, so the old one stays in use; proving it is tried again every minute: %w", r.config.Pending.UUID, err)
+			return fmt.Errorf("the new client secret %s is not proven yet, so the old one stays in use; proving it is tried again in the background: %w", r.config.Pending.UUID, err)
 		}
 		select {
 		case <-clock.After(pause):
@@ -360,6 +374,11 @@ func (r *rotation) removeDue(ctx context.Context) error {
 		return nil
 	}
 	if err := r.keepsLast(); err != nil {
+		return err
+	}
+	// To a removal the console answers 404 for a secret that is gone, and
+	// perhaps for a credential that it does not know. The list tells.
+	if _, err := r.console.List(ctx, r.Token, r.credential()); err != nil {
 		return err
 	}
 	for _, old := range due {

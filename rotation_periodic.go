@@ -94,7 +94,7 @@ func (b *backend) noteRotation(ctx context.Context, s logical.Storage, name stri
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	c, err := b.configs.get(ctx, s, name)
-	if err != nil || c == nil || outcome == nil && c.RotationFailure == nil {
+	if err != nil || c == nil || !c.rotates() || outcome == nil && c.RotationFailure == nil {
 		return
 	}
 	next := *c

@@ -40,6 +40,10 @@ const (
 	// still take effect.
 	intentMarginAfter = 5 * time.Second
 
+	// intentMarginSend is how late the request may be sent: storage takes its
+	// time, and so does its turn at the gate.
+	intentMarginSend = 2 * time.Second
+
 	// listingLag is how long after it was added a secret may be missing from
 	// the list. Adobe documents nothing about it.
 	listingLag = 10 * time.Minute
@@ -57,7 +61,7 @@ func newIntent(r *rotation, before *console.Listing, now time.Time) *intent {
 		Config:   r.name,
 		ClientID: r.config.ClientID,
 		From:     at.Add(-intentMarginBefore),
-		Until:    at.Add(r.config.RequestTimeout + intentMarginAfter),
+		Until:    at.Add(r.config.RequestTimeout + intentMarginSend + intentMarginAfter),
 	}
 	for _, s := range before.Secrets {
 		in.Known = append(in.Known, s.UUID)
@@ -134,7 +138,7 @@ func (r *rotation) clearUp(ctx context.Context) (finished bool, err error) {
 		return err == nil, err
 	}
 	listing, listErr := r.console.List(ctx, r.Token, r.credential())
-	if pending := r.config.Pending.UUID; listErr == nil && pending != "" && !lists(listing, pending) {
+	if pending := r.config.Pending.UUID; listErr == nil && pending != "" && !lists(listing, pending) && r.b.tokens.clock.Since(r.config.Pending.Added) > listingLag {
 		return false, r.giveUpPending(ctx) // somebody removed it
 	}
 	return false, err

@@ -134,7 +134,7 @@ func (s *tokenStore) invalidate(ctx context.Context, t *mintedToken) error {
 	case t.ClientID != c.ClientID:
 		err = c.client.Invalidate(ctx, ims.Credential{ClientID: t.ClientID}, t.AccessToken)
 	default:
-		err = c.withCredential(func(credential ims.Credential) error {
+		err = s.withCredential(ctx, t.Config, c, func(credential ims.Credential) error {
 			return c.client.Invalidate(ctx, credential, t.AccessToken)
 		})
 	}

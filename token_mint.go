@@ -124,7 +124,7 @@ func (s *tokenStore) mint(ctx context.Context, st *roleTokens, r *role, c *confi
 		granted, err = s.mintForPerson(ctx, st, r, c)
 	} else {
 		var used ims.Credential
-		err = c.withCredential(func(credential ims.Credential) (err error) {
+		err = s.withCredential(ctx, r.Config, c, func(credential ims.Credential) (err error) {
 			used = credential
 			granted, err = c.client.ClientCredentials(ctx, credential, r.Scopes)
 			return err
@@ -197,4 +197,18 @@ func (s *tokenStore) announce(name string, f *flight, before, after *failure) {
 func (s *tokenStore) plan(st *roleTokens, token *mintedToken, r *role) {
 	st.refreshAt = token.refreshFrom(r.MinTTL, rand.Float64()) //nolint:gosec // jitter, not a secret
 	s.arm(st, st.refreshAt.Sub(s.clock.Now()))
+}
+
+// withCredential calls IMS with the config's secrets, and where IMS accepts none
+// of them, with those that a rotation has put in their place meanwhile.
+func (s *tokenStore) withCredential(ctx context.Context, name string, c *config, call func(ims.Credential) error) error {
+	err := c.withCredential(call)
+	if !isInvalidClient(err) {
+		return err
+	}
+	current, lookupErr := s.config(ctx, name)
+	if lookupErr != nil || current == nil || current == c || current.ClientID != c.ClientID || current.IMSURL != c.IMSURL {
+		return err
+	}
+	return current.withCredential(call)
 }

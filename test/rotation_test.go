@@ -221,6 +221,11 @@ func TestRotation(t *testing.T) {
 	t.Run("that cannot be proven", func(t *testing.T) { ims.testUnproven(t, vault) })
 	t.Run("whose answer is cut off", func(t *testing.T) { ims.testCutOff(t, vault) })
 	t.Run("whose client goes away", func(t *testing.T) { ims.testClientGone(t, vault) })
+	t.Run("without a time of grace", func(t *testing.T) {
+		vault.Write(t, configPath, vaulttest.Data{"previous_secret_ttl": 0})
+		require.Equal(t, []string{ims.rotate(t, vault)["client_secret_uuid"].(string)}, ims.uuids())
+		ims.requireInOrder(t, vault)
+	})
 
 	require.Zero(t, ims.livingTokens(), "management tokens")
 	require.Empty(t, vault.List(t, "sys/leases/lookup/adobeims/config/default/"))
@@ -287,10 +292,15 @@ func (r *rotated) testClientGone(t *testing.T, vault *vaulttest.Server) {
 // Rotations follow one upon the other while readers read and the plugin is killed again and again, most
 // often in the middle of a rotation.
 func TestRotationWhileThePluginIsKilled(t *testing.T) {
-	const long, latency = 25 * time.Second, 10 * time.Millisecond
+	t.Run("with a time of grace", func(t *testing.T) { rotateWhileThePluginIsKilled(t, time.Hour) })
+	t.Run("without", func(t *testing.T) { rotateWhileThePluginIsKilled(t, 0) })
+}
+
+func rotateWhileThePluginIsKilled(t *testing.T, grace time.Duration) {
+	const long, latency = 15 * time.Second, 10 * time.Millisecond
 	ims := startRotated(t, emulator.Options{TokenLife: time.Hour, Latency: latency})
 	vault := vaulttest.Start(t)
-	ims.configure(t, vault, nil)
+	ims.configure(t, vault, vaulttest.Data{"previous_secret_ttl": grace.String()})
 	changing := func(turn int) vaulttest.Data {
 		return vaulttest.Data{"scopes": fmt.Sprintf("AdobeID,of_turn_%d", turn), "leased": false}
 	}

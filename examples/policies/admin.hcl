@@ -33,6 +33,11 @@ path "adobeims/roles/+" {
   capabilities = ["read"]
 }
 
+# Whether an authorization is good, and when it lapses.
+path "adobeims/status/+" {
+  capabilities = ["read"]
+}
+
 path "adobeims/info" {
   capabilities = ["read"]
 }

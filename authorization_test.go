@@ -553,6 +553,12 @@ func TestKeepAliveThatIsRefused(t *testing.T) {
 		m.clock.Advance(time.Minute)
 	}
 	require.LessOrEqual(t, m.mints(), 11, "once an hour")
+	m.eventually(func() bool {
+		st := m.backend.tokens.of("designer")
+		st.mu.Lock()
+		defer st.mu.Unlock()
+		return st.flight == nil
+	}, "nothing under way")
 	m.clock.Advance(refreshLife)
 	m.ims.ResetCounters()
 	for range 5 {

@@ -114,8 +114,9 @@ func (t *mintedToken) answer(now time.Time) map[string]any {
 // describeRotation adds what Vault Agent and the Vault Secrets Operator take a
 // static role's rotation from: they read again once ttl is over.
 func (h *handout) describeRotation(data map[string]any, now time.Time) {
-	data["ttl"] = max(wholeSeconds(h.until.Sub(now)+time.Second-1), 1)
-	data["rotation_period"] = max(wholeSeconds(h.until.Sub(h.token.Issued)), 1)
+	roundUp := func(d time.Duration) int64 { return max(wholeSeconds(d+time.Second-1), 1) }
+	data["ttl"] = roundUp(h.until.Sub(now))
+	data["rotation_period"] = roundUp(h.until.Sub(h.token.Issued))
 	data["last_vault_rotation"] = h.token.Issued.UTC().Format(time.RFC3339Nano)
 }
 

@@ -35,14 +35,14 @@ type flightOptions struct {
 }
 
 // start begins a mint. It is called with st.mu held and no flight under way.
-func (s *tokenStore) start(st *roleTokens, r *role, c *config, o flightOptions) {
+func (s *tokenStore) start(st *roleTokens, r *role, c *config, now time.Time, o flightOptions) {
 	ctx, cancel := context.WithCancel(s.ctx)
 	unhurried, hurry := context.WithCancel(ctx)
 	f := &flight{
 		flightOptions: o,
 		role:          r,
 		config:        c,
-		started:       s.clock.Now(),
+		started:       now,
 		done:          make(chan struct{}),
 		cancel:        cancel,
 		hurry:         hurry,

@@ -160,7 +160,7 @@ func (s *tokenStore) mintForReader(st *roleTokens, r *role, c *config, now time.
 		if last := st.failure.of(r, c); last.backsOff(now) {
 			return nil, &mintError{failure: last, now: now}
 		}
-		s.start(st, r, c, flightOptions{patience: now})
+		s.start(st, r, c, now, flightOptions{patience: now})
 	}
 	st.flight.hurry()
 	return &wait{flight: st.flight}, nil
@@ -172,7 +172,7 @@ func (s *tokenStore) replace(st *roleTokens, r *role, c *config, now, until time
 	if st.flight != nil || st.failure.of(r, c).backsOff(now) || !s.mayMint() {
 		return
 	}
-	s.start(st, r, c, flightOptions{patience: until, background: !until.After(now)})
+	s.start(st, r, c, now, flightOptions{patience: until, background: !until.After(now)})
 }
 
 // await returns when the mint has ended or a reader's patience has.
@@ -203,21 +203,28 @@ func readError(ctx context.Context) error {
 func (st *roleTokens) handOut(token *mintedToken, r *role, c *config, now time.Time) *handout {
 	st.used = true
 	h := &handout{token: token, until: token.handedOutUntil(r.MinTTL)}
-	if r.MinTTL > token.life()*9/10 {
-		h.warnings = append(h.warnings, fmt.Sprintf(
-			"min_ttl is %s, but IMS's tokens live for %s: it counts as nine tenths of that", inWords(r.MinTTL), inWords(token.life())))
-	} else if token.remaining(now) < r.MinTTL {
-		h.warnings = append(h.warnings, fmt.Sprintf("This token lives shorter than min_ttl (%s): a newer one is not there yet", inWords(r.MinTTL)))
-	}
-	if last := st.failure.of(r, c); last != nil {
-		h.warnings = append(h.warnings, fmt.Sprintf(
-			"This token is still good, but the last attempt to get a newer one failed at %s: %s. IMS is asked again from %s",
-			timestamp(last.at), last.err, timestamp(last.retryAt)))
-	} else if f := st.flight; f != nil && now.Sub(f.started) >= patience {
-		h.warnings = append(h.warnings, fmt.Sprintf(
-			"This token is still good, but IMS has been asked for a newer one since %s and has not answered yet", timestamp(f.started)))
+	if warning := st.warning(token, r, c, now); warning != "" {
+		h.warnings = []string{warning}
 	}
 	return h
+}
+
+// warning is what the token's reader should know, if anything. It is called with
+// st.mu held.
+func (st *roleTokens) warning(token *mintedToken, r *role, c *config, now time.Time) string {
+	last, f := st.failure.of(r, c), st.flight
+	switch {
+	case last != nil:
+		return fmt.Sprintf("This token is still good, but the last attempt to get a newer one failed at %s: %s. IMS is asked again from %s",
+			timestamp(last.at), last.err, timestamp(last.retryAt))
+	case f != nil && now.Sub(f.started) >= patience:
+		return fmt.Sprintf("This token is still good, but IMS has been asked for a newer one since %s and has not answered yet", timestamp(f.started))
+	case r.MinTTL > token.life()*9/10:
+		return fmt.Sprintf("min_ttl is %s, but IMS's tokens live for %s: it counts as nine tenths of that", inWords(r.MinTTL), inWords(token.life()))
+	case token.remaining(now) < r.MinTTL:
+		return fmt.Sprintf("This token lives shorter than min_ttl (%s): a newer one is not there yet", inWords(r.MinTTL))
+	}
+	return ""
 }
 
 func (s *tokenStore) of(name string) *roleTokens {

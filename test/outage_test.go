@@ -29,7 +29,7 @@ var outages = []outage{
 	{"refusing", nil, http.StatusBadGateway, "connection refused", "connection refused"},
 	{"hanging", &emulator.Fault{Hang: true}, http.StatusBadGateway, "no complete answer within", "has not answered yet"},
 	{"dropping", &emulator.Fault{Drop: true}, http.StatusBadGateway, "EOF", "EOF"},
-	{"throttling", &emulator.Fault{Status: 429, RetryAfter: "1"}, http.StatusTooManyRequests, "429 Too Many Requests", "429 Too Many Requests"},
+	{"throttling", &emulator.Fault{Status: 429, RetryAfter: "3"}, http.StatusTooManyRequests, "429 Too Many Requests", "429 Too Many Requests"},
 	{"unavailable", &emulator.Fault{Status: 503}, http.StatusServiceUnavailable, "503 Service Unavailable", "503 Service Unavailable"},
 	{"garbage", &emulator.Fault{Body: "<html>Welcome"}, http.StatusBadGateway, "not a token in JSON", "not a token in JSON"},
 }

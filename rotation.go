@@ -304,7 +304,7 @@ func (r *rotation) prove(ctx context.Context, patience time.Duration) error {
 	r.b.Logger().Info("the client secret was rotated", "config", r.name, "client_secret_uuid", next.SecretUUID)
 	r.b.event(ctx, "secret-rotate", configPrefix+r.name, "config", r.name, "client_secret_uuid", next.SecretUUID)
 	if err := r.removeDue(ctx); err != nil {
-		r.b.Logger().Warn("a previous client secret could not be removed; it is tried again every minute", "config", r.name, "error", err)
+		r.b.Logger().Warn("a previous client secret could not be removed; it is tried again in the background", "config", r.name, "error", err)
 	}
 	return nil
 }

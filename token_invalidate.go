@@ -25,8 +25,9 @@ const (
 )
 
 // kill invalidates every outstanding token of a role at IMS. From when it
-// begins, none of them is handed out, here or after a restart. The error is a
-// *killError if IMS did not invalidate some; those stay on record.
+// begins, none of them is handed out, here or, unless storage fails, after a
+// restart. The error is a *killError if IMS did not invalidate some; those stay
+// on record.
 func (s *tokenStore) kill(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, invalidationTimeout)
 	defer cancel()

@@ -34,9 +34,14 @@ test: ## run every test; VAULT_BIN names another server than the one found or bu
 	VAULT_BIN="$$(scripts/vault.sh)" && export VAULT_BIN && \
 	PLUGIN_BIN="$(CURDIR)/bin/test/$(NAME)" go test $(RACE) -timeout 20m ./...
 
+# PLUGIN_BIN_BEFORE names another binary of the plugin, to be measured beside this one. The other
+# variables are described in bench/bench_test.go, with how to read what this prints.
+BENCH_FLAGS := -bench . -benchtime 2s
+
 .PHONY: bench
-bench: ## measure the plugin in a real Vault; BENCH_FLAGS=-help lists what can be set
-	VAULT_BIN="$$(scripts/vault.sh)" && export VAULT_BIN && go run ./bench $(BENCH_FLAGS)
+bench: build ## measure the plugin in a real Vault; BENCH_FLAGS are for go test
+	@VAULT_BIN="$$(scripts/vault.sh)" && export VAULT_BIN && \
+	PLUGIN_BIN="$(CURDIR)/bin/$(NAME)" go test -run '^$$' -timeout 2h $(BENCH_FLAGS) ./bench
 
 .PHONY: lint
 lint: $(GOLANGCI) ## run go vet and golangci-lint

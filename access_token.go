@@ -4,6 +4,7 @@ package adobeims
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -11,6 +12,9 @@ import (
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/adobeims/vault-plugin-secrets-adobeims/ims"
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/credential"
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/secret"
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/tokens"
 )
 
 // accessTokenType is in every lease: it must never change.
@@ -35,17 +39,17 @@ func (b *backend) accessToken() *framework.Secret {
 
 // lease puts an answer under a lease as long as the token's life, or the role's
 // max_ttl. Vault keeps the answer's data, the token included, with it.
-func (b *backend) lease(data map[string]any, token *mintedToken, r *role, now time.Time) *logical.Response {
+func (b *backend) lease(data map[string]any, a tokens.Answer, now time.Time) *logical.Response {
 	// Time has gone on since the token was chosen, and a TTL of 0 would be
 	// Vault's default.
-	ttl := max(token.remaining(now).Truncate(time.Second), leastTTL)
-	if r.MaxTTL > 0 {
-		ttl = min(ttl, r.MaxTTL)
+	ttl := max(a.Token.Remaining(now).Truncate(time.Second), tokens.MinLife)
+	if a.Role.MaxTTL > 0 {
+		ttl = min(ttl, a.Role.MaxTTL)
 	}
 	resp := b.Secret(accessTokenType).Response(data, map[string]any{
-		leaseExclusive: r.Exclusive,
-		leaseConfig:    token.Config,
-		leaseIMSURL:    token.IMSURL,
+		leaseExclusive: a.Role.Exclusive,
+		leaseConfig:    a.Token.Config,
+		leaseIMSURL:    a.Token.IMSURL,
 	})
 	resp.Secret.TTL, resp.Secret.MaxTTL = ttl, ttl
 	return resp
@@ -62,36 +66,54 @@ func (b *backend) revokeAccessToken(ctx context.Context, req *logical.Request, d
 		b.Logger().Error("a lease holds no token that could be invalidated; it counts as revoked", "lease", req.Secret.LeaseID, "error", err)
 		return nil, nil
 	}
-	removed := b.System().Tainted()
-	if removed && b.gaveUp.Load() {
+	tainted := b.host.Node.Tainted()
+	if tainted && b.upstreamFailing() {
 		return nil, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, invalidationTimeout)
+	ctx, cancel := context.WithTimeout(ctx, tokens.EndLimit)
 	defer cancel()
-	if removed {
+	if tainted {
 		// The mount is being removed: one try, since Vault waits for all leases.
 		ctx = ims.WithoutRetries(ctx)
 	}
-	err = b.tokens.invalidate(ctx, token)
-	if err != nil && removed {
-		b.gaveUp.Store(true)
-		b.Logger().Warn("the mount is removed while IMS fails: its exclusive tokens live until they expire", "error", err)
+	err = b.End(ctx, token)
+	var unendable *credential.Unendable
+	if errors.As(err, &unendable) {
+		b.Logger().Error("an exclusive token cannot be invalidated any more; its lease counts as revoked", "lease", req.Secret.LeaseID, "error", err)
+		return nil, nil
+	}
+	if err != nil && tainted {
+		b.noteUpstreamFailed()
+		b.Logger().Warn("the mount is removed or moved while IMS fails: exclusive tokens live until they expire", "error", err)
 		return nil, nil
 	}
 	return nil, err
 }
 
+// upstreamFailedFor is how long a failure counts for the other leases of a mount
+// that is being removed. A move taints a mount as well, and is over some time.
+const upstreamFailedFor = time.Minute
+
+func (b *backend) upstreamFailing() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.upstreamFailed.IsZero() && b.host.Clock.Since(b.upstreamFailed) < upstreamFailedFor
+}
+
+func (b *backend) noteUpstreamFailed() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.upstreamFailed = b.host.Clock.Now()
+}
+
 // leasedToken is the token that a lease was given for.
-func leasedToken(req *logical.Request, d *framework.FieldData) (*mintedToken, error) {
+func leasedToken(req *logical.Request, d *framework.FieldData) (*tokens.Token, error) {
 	expires, err := time.Parse(time.RFC3339, d.Get("expire_time").(string))
 	if err != nil {
 		return nil, fmt.Errorf("expire_time: %w", err)
 	}
-	token := &mintedToken{
-		AccessToken: ims.Secret(d.Get("access_token").(string)),
-		ClientID:    d.Get("client_id").(string),
-		Expires:     expires,
-	}
+	token := &tokens.Token{AccessToken: secret.Secret(d.Get("access_token").(string)), Expires: expires}
+	token.ClientID = d.Get("client_id").(string)
 	token.Config, _ = req.Secret.InternalData[leaseConfig].(string)
 	token.IMSURL, _ = req.Secret.InternalData[leaseIMSURL].(string)
 	if token.AccessToken == "" || token.ClientID == "" || token.Config == "" || token.IMSURL == "" {

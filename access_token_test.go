@@ -17,7 +17,7 @@ import (
 func newExclusiveMount(t *testing.T) *mount {
 	t.Helper()
 	m := newServingMount(t)
-	m.write("roles/batch", map[string]any{"scopes": "openid", "exclusive": true})
+	m.write("roles/batch", map[string]any{"scopes": "openid", "exclusive": true, "verify": false})
 	return m
 }
 
@@ -66,7 +66,7 @@ func TestExclusiveRevocationThatCounts(t *testing.T) {
 	for name, prepare := range map[string]func(m *mount){
 		"expired":        func(m *mount) { m.clock.Advance(tokenLife); m.ims.Stop() },
 		"unknown, 400":   func(m *mount) { m.ims.Inject(emulator.Fault{Status: 400, Code: "invalid_token"}) },
-		"unknown, 401":   func(m *mount) { m.ims.Inject(emulator.Fault{Status: 401}) },
+		"unknown, 401":   func(m *mount) { m.ims.Inject(emulator.Fault{Status: 401, Code: "invalid_token"}) },
 		"config is gone": func(m *mount) { m.deleteAll("roles/batch", "roles/firefly", "config/default"); m.ims.Stop() },
 		"role is gone":   func(m *mount) { m.deleteAll("roles/batch") },
 		"mount is going": func(m *mount) { m.system.TaintedVal = true; m.ims.Stop() },
@@ -147,7 +147,7 @@ func TestExclusiveBackingOff(t *testing.T) {
 
 func TestExclusiveReaderWhoLeaves(t *testing.T) {
 	m := newExclusiveMount(t)
-	m.ims.SetLatency(100 * time.Millisecond)
+	m.latency(100 * time.Millisecond)
 	ctx, leave := context.WithCancel(t.Context())
 	left := make(chan error)
 	go func() {

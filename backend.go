@@ -3,50 +3,58 @@
 // Package adobeims is a secrets engine for HashiCorp Vault and OpenBao that
 // serves access tokens of the Adobe Identity Management System (IMS).
 //
-// The files path_*.go hold one endpoint each; token_*.go hold the token store
-// behind them; package ims talks to Adobe.
+// This package is Vault's side of it and nothing else: the factory, a file
+// path_*.go for each endpoint, the lease (access_token.go), what every request
+// goes through (requests.go), and what becomes of an error (errors.go). Behind it
+// are a package for what a read gets (internal/tokens), what a person granted
+// (internal/authorization), rotating a client secret (internal/rotation) and a
+// credential of the Developer Console (internal/credential). None of them imports
+// this one.
+//
+// Writes of a config or role take locks by exact name, with the request's context,
+// a config's before a role's, and never hold one while Adobe is asked.
 package adobeims
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"sync"
-	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/vault/sdk/framework"
-	"github.com/hashicorp/vault/sdk/helper/consts"
-	"github.com/hashicorp/vault/sdk/helper/locksutil"
 	"github.com/hashicorp/vault/sdk/logical"
 	"github.com/jonboulle/clockwork"
-	"golang.org/x/sync/semaphore"
+
+	"github.com/adobeims/vault-plugin-secrets-adobeims/ims"
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/authorization"
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/credential"
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/entry"
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/host"
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/rotation"
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/tokens"
 )
 
 type backend struct {
 	*framework.Backend
-
-	clients *clients
-	configs *entries[config]
-	roles   *entries[role]
-	tokens  *tokenStore
-
-	// configLocks serialise the writes of one config. A write asks IMS while it
-	// holds its lock.
-	configLocks []*locksutil.LockEntry
-
-	// editing makes checking a write against the other entries and storing it
-	// one step. It is taken after a config's lock.
-	editing sync.Mutex
-
-	// signingIn makes taking a state and ending it one step.
-	signingIn sync.Mutex
-
-	// gaveUp tells that IMS failed while the mount was being removed, so that
-	// its other leases need not wait for the same.
-	gaveUp atomic.Bool
-
+	host *host.Host
+	pool *ims.Pool
 	stop context.CancelFunc
+
+	credentials    *credential.Store
+	roles          *entry.Cache[tokens.Role]
+	tokens         *tokens.Service
+	authorizations *authorization.Service
+	rotations      *rotation.Service
+
+	// roleWrites are held, by role, while a write of it is checked and stored.
+	// The lock of the role's config is shared meanwhile.
+	roleWrites entry.Locks
+
+	mu sync.Mutex // guards what follows
+	// upstreamFailed is when IMS last failed while the mount was being removed:
+	// its other leases need not wait for the same.
+	upstreamFailed time.Time
 }
 
 var _ logical.Factory = Factory
@@ -57,13 +65,7 @@ func Factory(ctx context.Context, conf *logical.BackendConfig) (logical.Backend,
 }
 
 func newBackend(ctx context.Context, conf *logical.BackendConfig, clock clockwork.Clock) (*backend, error) {
-	clients := &clients{now: clock.Now}
-	b := &backend{
-		clients:     clients,
-		configs:     &entries[config]{prefix: configPrefix, open: clients.open},
-		roles:       &entries[role]{prefix: rolePrefix, open: func(*role) error { return nil }},
-		configLocks: locksutil.CreateLocks(),
-	}
+	b := &backend{}
 	b.Backend = &framework.Backend{
 		BackendType:    logical.TypeLogical,
 		RunningVersion: Version,
@@ -71,6 +73,7 @@ func newBackend(ctx context.Context, conf *logical.BackendConfig, clock clockwor
 		Paths: []*framework.Path{
 			b.pathToken(),
 			b.pathStatus(),
+			b.pathStatusList(),
 			b.pathConfig(),
 			b.pathConfigList(),
 			b.pathRotate(),
@@ -82,8 +85,8 @@ func newBackend(ctx context.Context, conf *logical.BackendConfig, clock clockwor
 		},
 		PathsSpecial: &logical.Paths{
 			Unauthenticated: []string{"callback"},
-			SealWrapStorage: []string{configPrefix, tokenPrefix, authorizationPrefix, statePrefix},
-			LocalStorage:    []string{tokenPrefix, authorizationPrefix, statePrefix, framework.WALPrefix},
+			SealWrapStorage: []string{credential.Prefix, tokens.Prefix, authorization.Prefix, authorization.StatePrefix},
+			LocalStorage:    []string{tokens.Prefix, authorization.Prefix, authorization.StatePrefix, framework.WALPrefix},
 		},
 		Secrets:      []*framework.Secret{b.accessToken()},
 		PeriodicFunc: b.periodic,
@@ -101,117 +104,58 @@ func newBackend(ctx context.Context, conf *logical.BackendConfig, clock clockwor
 	if err := b.Setup(ctx, &seen); err != nil {
 		return nil, err
 	}
-
-	background, stop := context.WithCancel(context.Background())
-	b.stop = stop
-	b.tokens = &tokenStore{
-		clock:          clock,
-		logger:         b.Logger(),
-		storage:        conf.StorageView,
-		clients:        clients,
-		authorizations: &entries[authorization]{prefix: authorizationPrefix, open: func(*authorization) error { return nil }},
-		resolve: func(ctx context.Context, name string) (*role, *config, error) {
-			return b.resolve(ctx, conf.StorageView, name)
-		},
-		config: func(ctx context.Context, name string) (*config, error) {
-			return b.configs.get(ctx, conf.StorageView, name)
-		},
-		mayMint:    b.mayMint,
-		event:      b.event,
-		ctx:        background,
-		background: semaphore.NewWeighted(maxBackground),
-	}
+	b.furnish(conf.StorageView, clock)
 	return b, nil
 }
 
-// resolve looks a role and its config up.
-func (b *backend) resolve(ctx context.Context, s logical.Storage, name string) (*role, *config, error) {
-	r, err := b.roles.get(ctx, s, name)
-	if err != nil {
-		return nil, nil, err
+// furnish makes the rooms behind the backend, and the doors between them.
+func (b *backend) furnish(storage logical.Storage, clock clockwork.Clock) {
+	background, stop := context.WithCancel(context.Background())
+	b.stop = stop
+	b.host = &host.Host{
+		Context: background,
+		Clock:   clock,
+		Log:     b.Logger(),
+		Storage: storage,
+		Node:    node{b.Backend},
+		Events:  node{b.Backend},
 	}
-	if r == nil {
-		return nil, nil, missingRole(name)
-	}
-	c, err := b.configs.get(ctx, s, r.Config)
-	if err != nil {
-		return nil, nil, err
-	}
-	if c == nil {
-		return nil, nil, &missingError{fmt.Sprintf("config %q of role %q does not exist; write config/%s", r.Config, name, r.Config)}
-	}
-	return r, c, nil
-}
-
-// sensitiveFields are those whose values must not be repeated in an answer.
-var sensitiveFields = []string{"client_secret", "project", "code", "refresh_token"}
-
-// HandleRequest contains panics, and leaves out an answer that says nothing, so
-// that Vault answers 204. It refuses a sensitive field of a wrong type before the
-// SDK does, whose message repeats it.
-func (b *backend) HandleRequest(ctx context.Context, req *logical.Request) (resp *logical.Response, err error) {
-	for _, name := range sensitiveFields {
-		switch req.Data[name].(type) {
-		case map[string]any, []any:
-			return refuse("%s: must be a string", name)
-		}
-	}
-	err = contain(b.Logger(), func() (err error) {
-		resp, err = b.Backend.HandleRequest(ctx, req)
-		return err
-	})
-	if resp != nil && resp.Data == nil && resp.Secret == nil && len(resp.Warnings) == 0 {
-		resp = nil
-	}
-	return resp, err
-}
-
-// HandleExistenceCheck contains panics, and looks at the path alone: Vault makes
-// a 500 of any error of a plugin's check, so a field that cannot be is left for
-// the write to refuse with a 400.
-func (b *backend) HandleExistenceCheck(ctx context.Context, req *logical.Request) (checked, exists bool, err error) {
-	check := *req
-	check.Data = nil
-	req = &check
-	err = contain(b.Logger(), func() (err error) {
-		checked, exists, err = b.Backend.HandleExistenceCheck(ctx, req)
-		return err
-	})
-	return checked, exists, err
-}
-
-// mayMint tells whether this node may ask IMS for a token: one that cannot put
-// it on record must not. The record is local to the cluster, so the active node
-// of a performance secondary may.
-func (b *backend) mayMint() bool {
-	return !b.System().ReplicationState().HasState(consts.ReplicationPerformanceStandby | consts.ReplicationDRSecondary)
+	order := &entry.Order{}
+	b.pool = ims.NewPool(userAgent, clock.Now)
+	b.credentials = credential.NewStore(b.host, b.pool, order)
+	b.roles = entry.New[tokens.Role](storage, rolePrefix, order)
+	b.tokens = tokens.New(b.host, order, b.lookup, b, b)
+	b.authorizations = authorization.New(b.host, b.credentials, b.lookup, b.tokens, order)
+	b.rotations = rotation.New(b.host, b.credentials)
 }
 
 // periodic does the work that is not urgent, once a minute.
-func (b *backend) periodic(ctx context.Context, req *logical.Request) error {
-	if !b.mayMint() {
+func (b *backend) periodic(ctx context.Context, _ *logical.Request) error {
+	if !b.host.Node.MayWriteLocal() {
 		return nil
 	}
-	err := errors.Join(b.tokens.saveUnsaved(ctx), b.tokens.keepAlive(ctx), b.endSignIns(ctx, req.Storage))
-	if b.WriteSafeReplicationState() {
-		err = errors.Join(err, b.rotateDue(ctx, req.Storage))
-	}
-	return err
+	return errors.Join(b.tokens.Tick(ctx), b.authorizations.Tick(ctx), b.rotations.Tick(ctx))
+}
+
+// walRollback is Vault's call for what an interrupted rotation left on record.
+func (b *backend) walRollback(ctx context.Context, _ *logical.Request, kind string, data any) error {
+	return b.rotations.Rollback(ctx, kind, data)
 }
 
 // invalidate drops from memory what another node has written.
 func (b *backend) invalidate(_ context.Context, key string) {
-	if name, ok := strings.CutPrefix(key, configPrefix); ok {
-		b.configs.forget(name)
-	}
-	if name, ok := strings.CutPrefix(key, rolePrefix); ok {
-		b.roles.forget(name)
-	}
-	if name, ok := strings.CutPrefix(key, tokenPrefix); ok {
-		b.tokens.forget(name)
-	}
-	if name, ok := strings.CutPrefix(key, authorizationPrefix); ok {
-		b.tokens.authorizations.forget(name)
+	for _, room := range []struct {
+		prefix string
+		forget func(name string)
+	}{
+		{credential.Prefix, b.credentials.Forget},
+		{rolePrefix, b.roles.Forget},
+		{tokens.Prefix, b.tokens.Forget},
+		{authorization.Prefix, b.authorizations.Forget},
+	} {
+		if name, ok := strings.CutPrefix(key, room.prefix); ok {
+			room.forget(name)
+		}
 	}
 }
 
@@ -219,7 +163,11 @@ func (b *backend) invalidate(_ context.Context, key string) {
 // other mounts meanwhile.
 func (b *backend) clean(context.Context) {
 	b.stop()
-	go b.tokens.stopTimers()
+	go func() {
+		b.tokens.Close()
+		b.credentials.Close()
+		b.pool.Close()
+	}()
 }
 
 const backendHelp = `
@@ -232,6 +180,7 @@ Serves access tokens of the Adobe Identity Management System (IMS).
                         as it does; delete: invalidate every outstanding token
   authorize/<role>      a person's authorization of a role (OAuth Web App)
   callback              where Adobe sends a person who has signed in
-  status/<role>         how the role's token fares, never the token
+  status/<role>         status of the role's token, never the token
+  status/               list: the status of every role
   info                  what build of the plugin this is
 `

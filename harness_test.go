@@ -74,7 +74,7 @@ func newServingMount(t *testing.T) *mount {
 	t.Helper()
 	m := newMount(t)
 	m.write("config/default", m.validConfig())
-	m.write("roles/firefly", map[string]any{"scopes": "openid, AdobeID,firefly_api"})
+	m.write("roles/firefly", map[string]any{"scopes": "openid, AdobeID,firefly_api", "verify": false})
 	m.ims.ResetCounters()
 	m.storage.reset()
 	return m
@@ -184,6 +184,11 @@ func (m *mount) revoke(resp *logical.Response) error {
 	}
 	_, err := m.backend.HandleRequest(context.Background(), req)
 	return err
+}
+
+// latency makes Adobe take its time.
+func (m *mount) latency(d time.Duration) {
+	m.ims.Configure(func(o *emulator.Options) { o.Latency = d })
 }
 
 // mints is how many tokens were asked for.

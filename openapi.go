@@ -11,13 +11,13 @@ import (
 // operationPrefix starts the names of the operations in the OpenAPI document.
 const operationPrefix = "adobe-ims"
 
-// answers documents a 200 with these fields.
-func answers(fields map[string]*framework.FieldSchema) map[int][]framework.Response {
+// okResponse documents a 200 with these fields.
+func okResponse(fields map[string]*framework.FieldSchema) map[int][]framework.Response {
 	return map[int][]framework.Response{http.StatusOK: {{Description: "OK", Fields: fields}}}
 }
 
-// answersNothing documents a 204.
-func answersNothing() map[int][]framework.Response {
+// noContent documents a 204.
+func noContent() map[int][]framework.Response {
 	return map[int][]framework.Response{http.StatusNoContent: {{Description: "No Content"}}}
 }
 
@@ -26,4 +26,9 @@ func keysField() map[string]*framework.FieldSchema {
 	return map[string]*framework.FieldSchema{
 		"keys": {Type: framework.TypeStringSlice, Description: "The names."},
 	}
+}
+
+// nameField is the name in a path.
+func nameField(of string) *framework.FieldSchema {
+	return &framework.FieldSchema{Type: framework.TypeString, Description: "Name of the " + of + "."}
 }

@@ -15,13 +15,16 @@ import (
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
-	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/adobehttp"
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/authorization"
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/field"
 )
+
+const callbackPath = "callback"
 
 // callback
 func (b *backend) pathCallback() *framework.Path {
 	return &framework.Path{
-		Pattern:         "callback$",
+		Pattern:         callbackPath + "$",
 		DisplayAttrs:    &framework.DisplayAttributes{OperationPrefix: operationPrefix},
 		HelpSynopsis:    "Where Adobe sends the browser of a person who has signed in.",
 		HelpDescription: "Takes code and state and answers a page. It needs no Vault token: the state is what proves the request.",
@@ -51,28 +54,31 @@ func (b *backend) readCallback(ctx context.Context, req *logical.Request, d *fra
 		// they say.
 		return refuse("X-Vault-Wrap-TTL: the answer is a page for a browser; there is nothing to wrap")
 	}
-	code, _ := givenText(d, "code")
-	state, _ := givenText(d, "state")
-	const longest = 8 << 10
-	if len(code) > longest {
+	code, state := d.Get("code").(string), d.Get("state").(string)
+	if len(code) > textLimits["code"] || len(state) > textLimits["state"] {
 		return page(http.StatusBadRequest, pageStale)
 	}
 	if code == "" {
-		in, err := b.takeSignIn(ctx, req.Storage, state, "")
+		role, err := b.authorizations.Deny(ctx, state)
 		switch {
-		case errors.Is(err, errStaleState):
+		case errors.Is(err, authorization.ErrStale):
 			return page(http.StatusBadRequest, pageStale)
 		case err != nil:
 			return nil, err
 		}
-		why, _ := givenText(d, "error")
-		b.Logger().Warn("a sign-in ended without consent", "role", in.Role, "error", adobehttp.Quote(why))
+		b.Logger().Warn("a sign-in ended without consent", "role", role, "error", field.Describe(d.Get("error").(string)))
 		return page(http.StatusOK, pageDenied)
 	}
-	role, _, err := b.redeem(ctx, req.Storage, state, code, "")
+	role, err := inTime(ctx, func(ctx context.Context) (string, error) {
+		role, _, err := b.authorizations.Redeem(ctx, state, code, "", false)
+		return role, err
+	})
 	switch {
-	case errors.Is(err, errStaleState):
+	case errors.Is(err, authorization.ErrStale):
 		return page(http.StatusBadRequest, pageStale)
+	case errors.Is(err, authorization.ErrAnotherPerson):
+		b.Logger().Warn("a sign-in could not be completed", "role", role, "error", err)
+		return page(http.StatusConflict, pageTaken)
 	case err != nil:
 		b.Logger().Warn("a sign-in could not be completed", "role", role, "error", err)
 		return page(http.StatusBadGateway, pageFailed)
@@ -96,6 +102,9 @@ var (
 	}}
 	pageStale = callbackPage{Title: "This link no longer works", Paragraphs: []string{
 		"It was used already, is older than ten minutes, or is incomplete. Nothing was stored.", "Ask your Vault operator for a new link.",
+	}}
+	pageTaken = callbackPage{Title: "Access not taken over", Paragraphs: []string{
+		"Somebody else has given this access already. Nothing was changed, and what you granted was ended.", "If you are to take their place, ask your Vault operator for a link that does so.",
 	}}
 	pageFailed = callbackPage{Title: "Access could not be completed", Paragraphs: []string{
 		"The sign-in could not be completed with Adobe. Nothing was stored.", "Ask your Vault operator for a new link. Vault's log says what went wrong.",

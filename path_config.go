@@ -8,14 +8,20 @@ import (
 	"strings"
 
 	"github.com/hashicorp/vault/sdk/framework"
-	"github.com/hashicorp/vault/sdk/helper/locksutil"
 	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/advice"
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/credential"
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/tokens"
 )
+
+// configPath begins the paths of configs, in requests and in storage.
+const configPath = credential.Prefix
 
 // config/<name>
 func (b *backend) pathConfig() *framework.Path {
 	return &framework.Path{
-		Pattern:         configPrefix + framework.GenericNameRegex("name"),
+		Pattern:         configPath + framework.GenericNameRegex("name"),
 		DisplayAttrs:    &framework.DisplayAttributes{OperationPrefix: operationPrefix},
 		HelpSynopsis:    pathConfigHelpSyn,
 		HelpDescription: pathConfigHelpDesc,
@@ -26,89 +32,99 @@ func (b *backend) pathConfig() *framework.Path {
 				Callback:     b.readConfig,
 				Summary:      "Read a credential of the Developer Console, without its secret.",
 				DisplayAttrs: &framework.DisplayAttributes{OperationVerb: "read", OperationSuffix: "configuration"},
-				Responses:    answers(configAnswerFields()),
+				Responses:    okResponse(configAnswerFields()),
 			},
-			logical.CreateOperation: b.writesConfig(),
-			logical.UpdateOperation: b.writesConfig(),
+			logical.CreateOperation: b.writeConfigOperation(),
+			logical.UpdateOperation: b.writeConfigOperation(),
 			logical.DeleteOperation: &framework.PathOperation{
 				Callback:                    b.deleteConfig,
 				Summary:                     "Delete a credential that no role uses.",
 				ForwardPerformanceStandby:   true,
 				ForwardPerformanceSecondary: true,
 				DisplayAttrs:                &framework.DisplayAttributes{OperationVerb: "delete", OperationSuffix: "configuration"},
-				Responses:                   answersNothing(),
+				Responses:                   noContent(),
 			},
 		},
 	}
 }
 
-func (b *backend) writesConfig() framework.OperationHandler {
+func (b *backend) writeConfigOperation() framework.OperationHandler {
 	return &framework.PathOperation{
 		Callback:                    b.writeConfig,
 		Summary:                     "Write a credential of the Developer Console. Fields left out keep their values.",
 		ForwardPerformanceStandby:   true,
 		ForwardPerformanceSecondary: true,
 		DisplayAttrs:                &framework.DisplayAttributes{OperationVerb: "write", OperationSuffix: "configuration"},
-		Responses:                   answersNothing(),
+		Responses:                   noContent(),
 	}
 }
 
 // config/
 func (b *backend) pathConfigList() *framework.Path {
 	return &framework.Path{
-		Pattern:         configPrefix + "?$",
+		Pattern:         configPath + "?$",
 		DisplayAttrs:    &framework.DisplayAttributes{OperationPrefix: operationPrefix},
 		HelpSynopsis:    "List the credentials of the Developer Console.",
-		HelpDescription: "Answers the names under config/.",
+		HelpDescription: "Lists the names under config/.",
 		Operations: map[logical.Operation]framework.OperationHandler{
 			logical.ListOperation: &framework.PathOperation{
 				Callback:     b.listConfigs,
 				Summary:      "List the credentials.",
 				DisplayAttrs: &framework.DisplayAttributes{OperationVerb: "list", OperationSuffix: "configurations"},
-				Responses:    answers(keysField()),
+				Responses:    okResponse(keysField()),
 			},
 		},
 	}
 }
 
-func (b *backend) configExists(ctx context.Context, req *logical.Request, d *framework.FieldData) (bool, error) {
-	c, err := b.configs.get(ctx, req.Storage, d.Get("name").(string))
-	return c != nil, err
+func (b *backend) configExists(ctx context.Context, _ *logical.Request, d *framework.FieldData) (bool, error) {
+	c, err := b.credentials.Get(ctx, d.Get("name").(string))
+	return c.Value != nil, err
 }
 
+// readConfig answers the fields of the credential's type.
 func (b *backend) readConfig(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
-	c, err := b.configs.get(ctx, req.Storage, d.Get("name").(string))
-	if c == nil || err != nil {
+	stored, err := b.credentials.Get(ctx, d.Get("name").(string))
+	if stored.Value == nil || err != nil {
 		return nil, err
 	}
+	c := stored.Value
 	data := map[string]any{
 		"client_id":               c.ClientID,
-		"credential_type":         c.CredentialType,
+		"credential_type":         string(c.Type),
 		"org_id":                  c.OrgID,
 		"ims_url":                 c.IMSURL,
 		"ca_cert":                 c.CACert,
-		"request_timeout":         int64(c.RequestTimeout.Seconds()),
+		"request_timeout":         wholeSeconds(c.RequestTimeout),
 		"max_retries":             c.MaxRetries,
-		"console_org_id":          c.ConsoleOrgID,
-		"credential_id":           c.CredentialID,
 		"allow_management_scopes": c.AllowManagementScopes,
-		"console_url":             c.ConsoleURL,
-		"rotation_period":         int64(c.RotationPeriod.Seconds()),
-		"previous_secret_ttl":     int64(c.PreviousSecretTTL.Seconds()),
-		"client_secret_uuid":      c.SecretUUID,
-		"client_secret_set_time":  timestamp(c.SecretSet),
+		"client_secret_set_time":  timestamp(c.Set),
 	}
-	if c.CredentialType == webApp {
+	if len(c.Scopes) > 0 {
+		data["scopes"] = c.Scopes
+	}
+	if c.Type == credential.WebApp {
 		data["redirect_uri"] = c.RedirectURI
+		return &logical.Response{Data: data}, nil
 	}
-	c.describeRotation(data)
+	data["console_url"] = c.ConsoleURL
+	data["console_org_id"] = c.ConsoleOrgID
+	data["credential_id"] = c.CredentialID
+	data["client_secret_uuid"] = c.UUID
+	data["rotation_period"] = wholeSeconds(c.RotationPeriod)
+	data["rotation_schedule"] = c.RotationSchedule
+	data["rotation_window"] = wholeSeconds(c.RotationWindow)
+	data["previous_secret_ttl"] = wholeSeconds(c.PreviousSecretTTL)
+	data["technical_account_id"] = c.TechnicalAccountID
+	data["technical_account_email"] = c.TechnicalAccountEmail
+	b.describeSecrets(data, c, req.MountPoint)
 	return &logical.Response{Data: data}, nil
 }
 
-// describeRotation adds what is due and what is in trouble, never a secret.
-func (c *config) describeRotation(data map[string]any) {
-	if due := c.rotationDue(); !due.IsZero() {
-		data["next_rotation_time"] = timestamp(due)
+// describeSecrets adds what is due and what is in trouble, never a secret.
+func (b *backend) describeSecrets(data map[string]any, c *credential.Credential, mount string) {
+	if next := c.NextRotation(b.host.Clock.Now()); !next.IsZero() {
+		data["next_rotation_time"] = timestamp(next)
 	}
 	if c.Pending != nil {
 		data["pending_secret_uuid"] = c.Pending.UUID
@@ -118,124 +134,79 @@ func (c *config) describeRotation(data map[string]any) {
 		data["previous_secret_remove_time"] = timestamp(c.Retired[n-1].RemoveAt)
 	}
 	if f := c.RotationFailure; f != nil {
-		data["rotation_error"], data["rotation_error_time"] = f.Text, timestamp(f.At)
+		data["rotation_error"], data["rotation_error_time"] = advice.At(mount, f.Text), timestamp(f.At)
 	}
 }
 
-func (b *backend) writeConfig(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+func (b *backend) deleteConfig(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
 	name := d.Get("name").(string)
-	// Held while IMS is asked, so that of two writes one sees the other's.
-	lock := locksutil.LockForKey(b.configLocks, name)
-	lock.Lock()
-	defer lock.Unlock()
-
-	stored, err := b.configs.get(ctx, req.Storage, name)
+	unlock, err := b.credentials.Lock(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	next := newConfig()
-	if stored != nil {
-		*next = *stored
-	}
-	if err := next.apply(d, b.tokens.clock.Now()); err != nil {
-		return refuse("%s", err)
-	}
-	if err := next.keepsSecretFrom(stored, d); err != nil {
-		return refuse("%s", err)
-	}
-	if stored != nil && (stored.IMSURL != next.IMSURL || stored.ConsoleURL != next.ConsoleURL) {
-		next.keepSecretsHere(b.tokens.clock.Now())
-	}
-	if d.Get("verify").(bool) {
-		if resp, err := b.verify(ctx, next); resp != nil || err != nil {
-			return resp, err
-		}
-	}
-	resp, err := b.storeConfig(ctx, req.Storage, name, next)
-	if err == nil && stored != nil && next.forgot(stored) {
-		resp.AddWarning(leftoversWarning(stored))
-	}
-	return resp, err
-}
-
-func leftoversWarning(c *config) string {
-	return fmt.Sprintf("Rotations left client secrets in the Developer Console that nobody removes now: %s", strings.Join(c.leftovers(), ", "))
-}
-
-func (b *backend) storeConfig(ctx context.Context, s logical.Storage, name string, c *config) (*logical.Response, error) {
-	b.editing.Lock()
-	defer b.editing.Unlock()
-	if !c.AllowManagementScopes {
-		users, err := b.rolesOf(ctx, s, name, func(r *role) bool { return managementScopeIn(r.Scopes) != "" })
-		if err != nil {
-			return nil, err
-		}
-		if len(users) > 0 {
-			return refuse("allow_management_scopes: cannot be false while these roles have such scopes: %s", strings.Join(users, ", "))
-		}
-	}
-	if err := b.configs.put(ctx, s, name, c); err != nil {
-		return nil, err
-	}
-	b.event(ctx, "config-write", configPrefix+name)
-	return &logical.Response{}, nil
-}
-
-func (b *backend) deleteConfig(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
-	name := d.Get("name").(string)
-	lock := locksutil.LockForKey(b.configLocks, name)
-	lock.Lock()
-	defer lock.Unlock()
-	b.editing.Lock()
-	defer b.editing.Unlock()
-
-	users, err := b.rolesOf(ctx, req.Storage, name, func(*role) bool { return true })
+	defer unlock()
+	users, err := b.rolesOf(ctx, name, func(*tokens.Role) bool { return true })
 	if err != nil {
 		return nil, err
 	}
 	if len(users) > 0 {
-		return refuse("config %q is in use by these roles: %s; delete them or give them another config first", name, strings.Join(users, ", "))
+		return refuse("config %q is in use by these roles: %s; delete them or give them another config first", name, someOf(users))
 	}
-	c, err := b.configs.get(ctx, req.Storage, name)
-	if c == nil || err != nil {
+	c, err := b.credentials.Get(ctx, name)
+	if c.Value == nil || err != nil {
 		return nil, err
 	}
-	if err := b.configs.delete(ctx, req.Storage, name); err != nil {
+	if err := b.credentials.Delete(ctx, name); err != nil {
 		return nil, err
 	}
-	b.event(ctx, "config-delete", configPrefix+name)
+	b.host.Events.Send(ctx, "config-delete", configPath+name)
 	resp := &logical.Response{}
-	if len(c.leftovers()) > 0 {
-		resp.AddWarning(leftoversWarning(c))
+	if left := c.Value.OtherUUIDs(); len(left) > 0 {
+		resp.AddWarning(leftSecretsWarning(left))
 	}
 	return resp, nil
 }
 
-func (b *backend) listConfigs(ctx context.Context, req *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
-	names, err := b.configs.list(ctx, req.Storage)
+// someOf names the first of many.
+func someOf(names []string) string {
+	const most = 20
+	if len(names) <= most {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+}
+
+func leftSecretsWarning(uuids []string) string {
+	return fmt.Sprintf("Rotations left client secrets in the Developer Console that nobody removes now: %s", strings.Join(uuids, ", "))
+}
+
+// warnOfSameClient names the other configs with the client ID of a config:
+// rotating the one's secret ends the other's. What cannot be looked at is left
+// out: the request has been served.
+func (b *backend) warnOfSameClient(ctx context.Context, resp *logical.Response, name string) {
+	own, err := b.credentials.Get(ctx, name)
+	names, listErr := b.credentials.List(ctx)
+	if err != nil || listErr != nil || own.Value == nil {
+		return
+	}
+	var others []string
+	for _, other := range names {
+		c, err := b.credentials.Get(ctx, other)
+		if err == nil && other != name && c.Value != nil && c.Value.ClientID == own.Value.ClientID && c.Value.IMSURL == own.Value.IMSURL {
+			others = append(others, configPath+other)
+		}
+	}
+	if len(others) > 0 {
+		resp.AddWarning(fmt.Sprintf("client_id: %s has the same: a rotation of the client secret of one ends that of the other. Let one config serve the roles of both", someOf(others)))
+	}
+}
+
+func (b *backend) listConfigs(ctx context.Context, _ *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
+	names, err := b.credentials.List(ctx)
 	if err != nil {
 		return nil, err
 	}
 	return logical.ListResponse(names), nil
-}
-
-// keepsSecretFrom refuses to send the stored secret to a place it was not
-// given for: whoever may update a config need not be allowed to know it.
-func (c *config) keepsSecretFrom(stored *config, d *framework.FieldData) error {
-	_, given := d.GetOk("client_secret")
-	_, imported := d.GetOk("project")
-	if stored == nil || given || imported {
-		return nil
-	}
-	for _, url := range []struct{ name, stored, next string }{
-		{"ims_url", stored.IMSURL, c.IMSURL},
-		{"console_url", stored.ConsoleURL, c.ConsoleURL},
-	} {
-		if url.stored != url.next {
-			return fmt.Errorf("%s: to change it, give client_secret again: the stored secret serves no other server (%s instead of %s)", url.name, url.next, url.stored)
-		}
-	}
-	return nil
 }
 
 const pathConfigHelpSyn = `A credential of the Adobe Developer Console: client ID, client secret and how to reach IMS.`

@@ -38,6 +38,10 @@ func TestConfigReadWrite(t *testing.T) {
 		"allow_management_scopes": false,
 		"console_url":             "https://api.adobe.io",
 		"rotation_period":         int64(0),
+		"rotation_schedule":       "",
+		"rotation_window":         int64(0),
+		"technical_account_id":    m.stored().TechnicalAccountID,
+		"technical_account_email": "",
 		"previous_secret_ttl":     int64(3600),
 		"client_secret_uuid":      "",
 		"client_secret_set_time":  "2026-11-22T09:00:00Z",
@@ -99,9 +103,9 @@ func TestConfigRefusals(t *testing.T) {
 		{"ims_url", "http://example.com", "https"},
 		{"ims_url", "ftp://example.com", "https"},
 		{"ims_url", "example.com", "https"},
-		{"ims_url", "https://user:p8e-in-url@example.com", "must not contain a user"},
-		{"ims_url", "https://example.com/ims", "without a path"},
-		{"ims_url", "https://example.com?x=1", "without a path"},
+		{"ims_url", "https://user:p8e-in-url@example.com", "has a user or password in it"},
+		{"ims_url", "https://example.com/ims", "more than a host"},
+		{"ims_url", "https://example.com?x=1", "more than a host"},
 		{"ims_url", "https://", "https"},
 		{"ims_url", "https://exa mple.com", "not a URL"},
 		{"ims_url", "", "https"},
@@ -232,8 +236,13 @@ func TestConfigStorageFailures(t *testing.T) {
 		"writing": {"put", func(m *mount) (*logical.Response, error) {
 			return m.handle(logical.UpdateOperation, "config/default", map[string]any{"max_retries": 5})
 		}},
-		"checking roles": {"list", func(m *mount) (*logical.Response, error) {
-			return m.handle(logical.UpdateOperation, "config/default", map[string]any{"max_retries": 5})
+		"checking roles": {"none", func(m *mount) (*logical.Response, error) {
+			m.write("config/default", map[string]any{"allow_management_scopes": true})
+			m.storage.failOn("list", "role/", broken)
+			_, err := m.handle(logical.UpdateOperation, "config/default", map[string]any{"allow_management_scopes": false})
+			m.storage.heal()
+			m.write("config/default", map[string]any{"allow_management_scopes": false})
+			return nil, err
 		}},
 		"loading roles": {"get", func(m *mount) (*logical.Response, error) { return m.delete("config/default") }},
 		"deleting": {"delete", func(m *mount) (*logical.Response, error) {

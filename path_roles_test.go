@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/emulator"
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/tokens"
 )
 
 func TestRoleReadWrite(t *testing.T) {
@@ -147,7 +148,7 @@ func TestDeletedRolesTokensCanBeInvalidatedLater(t *testing.T) {
 	remove := m.ims.Inject(emulator.Fault{Path: emulator.InvalidatePath, Status: 500})
 	resp, err := m.delete("roles/firefly")
 	require.NoError(t, err)
-	require.Contains(t, resp.Warnings[0], "delete token/firefly again")
+	require.Contains(t, resp.Warnings[0], "vault delete adobeims/token/firefly")
 	remove()
 	_, err = m.delete("token/firefly")
 	require.NoError(t, err)
@@ -171,14 +172,14 @@ func TestRoleStorageFailures(t *testing.T) {
 		"loading": {"get", rolePrefix, func(m *mount) (*logical.Response, error) {
 			return m.handle(logical.UpdateOperation, "roles/firefly", nil)
 		}},
-		"loading the config": {"get", configPrefix, func(m *mount) (*logical.Response, error) {
-			return m.handle(logical.UpdateOperation, "roles/firefly", nil)
+		"loading the config": {"get", configPath, func(m *mount) (*logical.Response, error) {
+			return m.handle(logical.UpdateOperation, "roles/firefly", map[string]any{"max_ttl": 60})
 		}},
 		"writing": {"put", rolePrefix, func(m *mount) (*logical.Response, error) {
-			return m.handle(logical.UpdateOperation, "roles/firefly", nil)
+			return m.handle(logical.UpdateOperation, "roles/firefly", map[string]any{"max_ttl": 60})
 		}},
 		"deleting": {"delete", rolePrefix, func(m *mount) (*logical.Response, error) { return m.delete("roles/firefly") }},
-		"status": {"get", tokenPrefix, func(m *mount) (*logical.Response, error) {
+		"status": {"get", tokens.Prefix, func(m *mount) (*logical.Response, error) {
 			return m.handle(logical.ReadOperation, "status/firefly", nil)
 		}},
 	} {

@@ -13,12 +13,12 @@ import (
 // config/<name>/rotate
 func (b *backend) pathRotate() *framework.Path {
 	return &framework.Path{
-		Pattern:         configPrefix + framework.GenericNameRegex("name") + "/rotate",
+		Pattern:         configPath + framework.GenericNameRegex("name") + "/rotate",
 		DisplayAttrs:    &framework.DisplayAttributes{OperationPrefix: operationPrefix},
 		HelpSynopsis:    "Rotate the client secret of a config.",
 		HelpDescription: pathRotateHelpDesc,
 		Fields: map[string]*framework.FieldSchema{
-			"name": {Type: framework.TypeString, Description: "Name of the config."},
+			"name": nameField("config"),
 		},
 		Operations: map[logical.Operation]framework.OperationHandler{
 			logical.UpdateOperation: &framework.PathOperation{
@@ -27,32 +27,32 @@ func (b *backend) pathRotate() *framework.Path {
 				ForwardPerformanceStandby:   true,
 				ForwardPerformanceSecondary: true,
 				DisplayAttrs:                &framework.DisplayAttributes{OperationVerb: "rotate", OperationSuffix: "client-secret"},
-				Responses: answers(map[string]*framework.FieldSchema{
-					"client_secret_uuid":          {Type: framework.TypeString, Description: "Uuid of the new client secret in the Developer Console."},
-					"previous_secret_uuid":        {Type: framework.TypeString, Description: "Uuid of the client secret before."},
-					"previous_secret_remove_time": {Type: framework.TypeString, Description: "When the client secret before is removed in the Developer Console, RFC 3339."},
+				Responses: okResponse(map[string]*framework.FieldSchema{
+					"client_secret_uuid":          {Type: framework.TypeString, Description: "UUID of the new client secret in the Developer Console."},
+					"previous_secret_uuid":        {Type: framework.TypeString, Description: "UUID of the previous client secret."},
+					"previous_secret_remove_time": {Type: framework.TypeString, Description: "When the previous client secret is removed in the Developer Console, RFC 3339."},
 				}),
 			},
 		},
 	}
 }
 
-func (b *backend) rotateConfig(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+func (b *backend) rotateConfig(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
 	name := d.Get("name").(string)
-	rotated, err := b.rotate(ctx, req.Storage, name)
+	rotated, err := b.rotations.Rotate(ctx, name)
 	if err != nil {
 		return respond(err)
 	}
-	c := rotated.config
-	data := map[string]any{"client_secret_uuid": c.SecretUUID}
-	if n := len(c.Retired); n > 0 {
-		data["previous_secret_uuid"] = c.Retired[n-1].UUID
-		data["previous_secret_remove_time"] = timestamp(c.Retired[n-1].RemoveAt)
+	data := map[string]any{"client_secret_uuid": rotated.UUID}
+	if p := rotated.Previous; p != nil {
+		data["previous_secret_uuid"] = p.UUID
+		data["previous_secret_remove_time"] = timestamp(p.RemoveAt)
 	}
 	resp := &logical.Response{Data: data}
-	for _, removed := range rotated.early {
-		resp.AddWarning(fmt.Sprintf("The client secret %s, which was to work until %s, was removed now: Adobe keeps two at most", removed.UUID, timestamp(removed.RemoveAt)))
+	for _, removed := range rotated.RemovedEarly {
+		resp.AddWarning(fmt.Sprintf("The client secret %s was due to keep working until %s and has been removed early: Adobe allows two", removed.UUID, timestamp(removed.RemoveAt)))
 	}
+	b.warnOfSameClient(ctx, resp, name)
 	return resp, nil
 }
 
@@ -67,5 +67,7 @@ in the project of the Developer Console.
 
   $ vault write -f adobeims/config/default/rotate
 
-With rotation_period on the config this happens by itself.
+With rotation_period or rotation_schedule on the config this happens by itself. A
+rotation that takes longer than 45 seconds goes on by itself; write again for its
+outcome.
 `

@@ -5,11 +5,16 @@ package adobeims
 import (
 	"context"
 	"errors"
+	"sync"
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/adobeims/vault-plugin-secrets-adobeims/ims"
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/advice"
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/authorization"
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/credential"
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/tokens"
 )
 
 // status/<role>
@@ -17,36 +22,62 @@ func (b *backend) pathStatus() *framework.Path {
 	return &framework.Path{
 		Pattern:         "status/" + framework.GenericNameRegex("role"),
 		DisplayAttrs:    &framework.DisplayAttributes{OperationPrefix: operationPrefix},
-		HelpSynopsis:    "How a role's token fares, never the token.",
+		HelpSynopsis:    "Status of a role's token, never the token.",
 		HelpDescription: pathStatusHelpDesc,
 		Fields: map[string]*framework.FieldSchema{
-			"role": {Type: framework.TypeString, Description: "Name of the role."},
+			"role": nameField("role"),
 		},
 		Operations: map[logical.Operation]framework.OperationHandler{
 			logical.ReadOperation: &framework.PathOperation{
 				Callback: b.readStatus,
-				Summary:  "Read how a role's token fares.",
+				Summary:  "Read the status of a role's token.",
 				// Only the active node mints, so only it knows.
 				ForwardPerformanceStandby: true,
 				DisplayAttrs:              &framework.DisplayAttributes{OperationVerb: "read", OperationSuffix: "status"},
-				Responses:                 answers(statusAnswerFields()),
+				Responses:                 okResponse(statusFields()),
 			},
 		},
 	}
 }
 
-func statusAnswerFields() map[string]*framework.FieldSchema {
+// status/
+func (b *backend) pathStatusList() *framework.Path {
+	return &framework.Path{
+		Pattern:         "status/?$",
+		DisplayAttrs:    &framework.DisplayAttributes{OperationPrefix: operationPrefix},
+		HelpSynopsis:    "The status of every role.",
+		HelpDescription: "Lists the roles, with the config, state, expire_time, failures and next_attempt_time of each as key_info.",
+		Operations: map[logical.Operation]framework.OperationHandler{
+			logical.ListOperation: &framework.PathOperation{
+				Callback:                  b.listStatus,
+				Summary:                   "List the roles with their status.",
+				ForwardPerformanceStandby: true,
+				DisplayAttrs:              &framework.DisplayAttributes{OperationVerb: "list", OperationSuffix: "status"},
+				Responses: okResponse(map[string]*framework.FieldSchema{
+					"keys":     {Type: framework.TypeStringSlice, Description: "Names of the roles."},
+					"key_info": {Type: framework.TypeMap, Description: "By role: config, state, expire_time, failures, next_attempt_time."},
+				}),
+			},
+		},
+	}
+}
+
+func statusFields() map[string]*framework.FieldSchema {
 	return map[string]*framework.FieldSchema{
+		"state":                     {Type: framework.TypeString, Description: "ready, idle (nobody reads the role), unproven (no token yet), degraded (a living token, but no newer one to be had), failing (no living token), or unauthorized."},
 		"mint_time":                 {Type: framework.TypeString, Description: "When the current token was minted; absent if there is none."},
 		"expire_time":               {Type: framework.TypeString, Description: "When the current token expires."},
 		"refresh_time":              {Type: framework.TypeString, Description: "When the current token is due for refresh, if the role is read."},
+		"granted_scopes":            {Type: framework.TypeStringSlice, Description: "Scopes of the current token, as far as IMS told; else those that were asked for."},
+		"technical_account_id":      {Type: framework.TypeString, Description: "Technical account of the credential, by the config or the current token."},
 		"outstanding_tokens":        {Type: framework.TypeInt, Description: "Shared tokens that have not expired."},
 		"uninvalidated_tokens":      {Type: framework.TypeInt, Description: "Of these, tokens that IMS could not invalidate."},
+		"user_id":                   {Type: framework.TypeString, Description: "Who authorized the role; only for roles of a web app."},
 		"authorization_time":        {Type: framework.TypeString, Description: "When a person authorized the role; only for roles of a web app."},
 		"authorization_expire_time": {Type: framework.TypeString, Description: "When the authorization lapses unless it is used."},
 		"in_use":                    {Type: framework.TypeBool, Description: "Whether the current token has been read."},
-		"backing_off":               {Type: framework.TypeBool, Description: "Whether IMS is left alone after a failure."},
-		"next_attempt_time":         {Type: framework.TypeString, Description: "When IMS is asked again after a failure."},
+		"backing_off":               {Type: framework.TypeBool, Description: "Whether IMS is left alone after a failure, or because it throttles the credential."},
+		"next_attempt_time":         {Type: framework.TypeString, Description: "When IMS is asked again."},
 		"failures":                  {Type: framework.TypeInt, Description: "Failed mints since the last that succeeded."},
 		"last_failure_time":         {Type: framework.TypeString, Description: "When a mint failed last; absent since one succeeded."},
 		"last_failure_kind":         {Type: framework.TypeString, Description: "refused, throttled, unavailable, malformed, unreachable or internal."},
@@ -58,73 +89,168 @@ func statusAnswerFields() map[string]*framework.FieldSchema {
 
 func (b *backend) readStatus(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
 	name := d.Get("role").(string)
-	r, c, err := b.resolve(ctx, req.Storage, name)
+	s, err := b.statusOf(ctx, name)
 	if err != nil {
 		return respond(err)
 	}
-	data, err := b.tokens.status(ctx, name, r, c)
-	if err != nil {
-		return nil, err
+	data := map[string]any{
+		"state":                s.state(),
+		"outstanding_tokens":   s.Outstanding,
+		"uninvalidated_tokens": s.Uninvalidated,
+		"in_use":               s.InUse,
+		"backing_off":          s.BackingOff,
+		"failures":             0,
+	}
+	if t := s.Current; t != nil {
+		data["mint_time"] = timestamp(t.Issued)
+		data["expire_time"] = timestamp(t.Expires)
+		data["refresh_time"] = timestamp(s.RefreshAt)
+		data["granted_scopes"] = t.HeldScopes()
+	}
+	if account := s.account(); account != "" {
+		data["technical_account_id"] = account
+	}
+	describeFailure(data, s.Failure, req.MountPoint)
+	if until := b.pool.Quiet(s.credential.IMSURL, s.credential.ClientID); until.After(b.host.Clock.Now()) {
+		data["backing_off"] = true
+		if s.Failure == nil || until.After(s.Failure.RetryAt) {
+			data["next_attempt_time"] = timestamp(until)
+		}
+	}
+	if s.authorization.Living() {
+		for name, value := range describeAuthorization(s.authorization) {
+			data[name] = value
+		}
 	}
 	return &logical.Response{Data: data}, nil
 }
 
-func (s *tokenStore) status(ctx context.Context, name string, r *role, c *config) (map[string]any, error) {
-	st := s.of(name)
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	if err := s.load(ctx, st, r); err != nil {
-		return nil, err
-	}
-	now := s.clock.Now()
-	condemned := 0
-	outstanding := st.record.living(now)
-	for _, t := range outstanding.Tokens {
-		if t.Condemned {
-			condemned++
-		}
-	}
-	data := map[string]any{
-		"outstanding_tokens":   len(outstanding.Tokens),
-		"uninvalidated_tokens": condemned,
-		"backing_off":          st.failure.of(r, c).backsOff(now),
-		"failures":             0,
-		"in_use":               false,
-	}
-	if t := outstanding.newest(); t != nil && t.fits(r, c) {
-		data["mint_time"] = timestamp(t.Issued)
-		data["expire_time"] = timestamp(t.Expires)
-		data["refresh_time"] = timestamp(st.refreshAt)
-		data["in_use"] = st.used
-	}
-	st.failure.of(r, c).describe(data)
-	a, err := s.authorizations.get(ctx, s.storage, name)
-	if err == nil && a != nil && !a.Condemned {
-		data["authorization_time"] = timestamp(a.Granted)
-		data["authorization_expire_time"] = timestamp(a.Expires)
-	}
-	return data, err
+// roleStatus is how a role is served, and what with.
+type roleStatus struct {
+	tokens.Status
+	config        string // its name
+	credential    *credential.Credential
+	authorization *authorization.Authorization // nil for a role that is no person's
 }
 
-func (f *failure) describe(data map[string]any) {
+func (b *backend) statusOf(ctx context.Context, name string) (roleStatus, error) {
+	spec, err := b.lookup(ctx, name)
+	if err != nil {
+		return roleStatus{}, err
+	}
+	c, err := b.credentials.Get(ctx, spec.Config)
+	if err != nil || c.Value == nil {
+		return roleStatus{}, err
+	}
+	s := roleStatus{config: spec.Config, credential: c.Value}
+	if c.Value.Type == credential.WebApp {
+		if s.authorization, err = b.authorizations.Get(ctx, name); err != nil {
+			return s, err
+		}
+	}
+	s.Status, err = b.tokens.Status(ctx, spec)
+	return s, err
+}
+
+// unauthorized is the state of a person's role that no person has authorized.
+const unauthorized = "unauthorized"
+
+func (s roleStatus) state() string {
+	var refused *authorization.Unauthorized
+	if s.credential.Type == credential.WebApp && s.Current == nil &&
+		(!s.authorization.Living() || s.Failure != nil && errors.As(s.Failure.Err, &refused)) {
+		return unauthorized
+	}
+	return string(s.Condition)
+}
+
+// account is the technical account whose rights the role's tokens have.
+func (s roleStatus) account() string {
+	switch {
+	case s.credential.Type == credential.WebApp:
+		return ""
+	case s.credential.TechnicalAccountID != "":
+		return s.credential.TechnicalAccountID
+	case s.Current != nil:
+		return s.Current.AccountID
+	}
+	return ""
+}
+
+func describeFailure(data map[string]any, f *tokens.Failure, mount string) {
 	if f == nil {
 		return
 	}
-	data["failures"] = f.count
-	data["next_attempt_time"] = timestamp(f.retryAt)
-	data["last_failure_time"] = timestamp(f.at)
+	data["failures"] = f.Count
+	data["next_attempt_time"] = timestamp(f.RetryAt)
+	data["last_failure_time"] = timestamp(f.At)
 	data["last_failure_kind"] = "internal"
-	data["last_failure_message"] = f.err.Error()
-	var unauthorized *authorizationError
-	if errors.As(f.err, &unauthorized) {
+	data["last_failure_message"] = advice.At(mount, f.Err.Error())
+	var refused *authorization.Unauthorized
+	if errors.As(f.Err, &refused) {
 		data["last_failure_kind"] = string(ims.Refused)
 	}
 	var failed *ims.Error
-	if errors.As(f.err, &failed) {
-		data["last_failure_kind"] = string(failed.Kind)
-		data["last_failure_error_code"] = failed.Code
-		data["last_failure_debug_id"] = failed.DebugID
+	if !errors.As(f.Err, &failed) {
+		return
 	}
+	data["last_failure_kind"] = string(failed.Kind)
+	if failed.Code != "" {
+		data["last_failure_error_code"] = failed.Code
+	}
+	if failed.RequestID != "" {
+		data["last_failure_debug_id"] = failed.RequestID
+	}
+}
+
+// maxLooking is how many roles are looked up at a time for the list: those that
+// nobody has read since the mount was set up come from storage.
+const maxLooking = 16
+
+// listStatus answers for the whole mount.
+func (b *backend) listStatus(ctx context.Context, _ *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
+	names, err := b.roles.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	infos := make([]map[string]any, len(names))
+	next := make(chan int)
+	var group sync.WaitGroup
+	for range min(maxLooking, len(names)) {
+		group.Go(func() {
+			for i := range next {
+				infos[i] = b.statusInfo(ctx, names[i])
+			}
+		})
+	}
+	for i := range names {
+		next <- i
+	}
+	close(next)
+	group.Wait()
+	info := make(map[string]any, len(names))
+	for i, name := range names {
+		info[name] = infos[i]
+	}
+	return logical.ListResponseWithInfo(names, info), ctx.Err()
+}
+
+// statusInfo is one line of the list. What is wrong with one role does not take
+// the others away.
+func (b *backend) statusInfo(ctx context.Context, name string) map[string]any {
+	s, err := b.statusOf(ctx, name)
+	if err != nil {
+		return map[string]any{"state": "unknown", "error": err.Error()}
+	}
+	info := map[string]any{"state": s.state(), "config": s.config, "failures": 0}
+	if s.Current != nil {
+		info["expire_time"] = timestamp(s.Current.Expires)
+	}
+	if s.Failure != nil {
+		info["failures"] = s.Failure.Count
+		info["next_attempt_time"] = timestamp(s.Failure.RetryAt)
+	}
+	return info
 }
 
 const pathStatusHelpDesc = `

@@ -4,11 +4,15 @@ package adobeims
 
 import (
 	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/framework"
-	"github.com/hashicorp/vault/sdk/helper/consts"
 	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/tokens"
 )
 
 // token/<role>
@@ -19,27 +23,27 @@ func (b *backend) pathToken() *framework.Path {
 		HelpSynopsis:    pathTokenHelpSyn,
 		HelpDescription: pathTokenHelpDesc,
 		Fields: map[string]*framework.FieldSchema{
-			"role": {Type: framework.TypeString, Description: "Name of the role."},
+			"role": nameField("role"),
 		},
 		Operations: map[logical.Operation]framework.OperationHandler{
 			logical.ReadOperation: &framework.PathOperation{
 				Callback:     b.readToken,
 				Summary:      "Get an access token with the role's scopes.",
 				DisplayAttrs: &framework.DisplayAttributes{OperationVerb: "read", OperationSuffix: "token"},
-				Responses:    answers(tokenAnswerFields()),
+				Responses:    okResponse(tokenAnswerFields()),
 			},
 			logical.UpdateOperation: &framework.PathOperation{
 				Callback:     b.readToken,
 				Summary:      "Get an access token with the role's scopes, for clients that read by POST.",
 				DisplayAttrs: &framework.DisplayAttributes{OperationVerb: "read", OperationSuffix: "token-by-post"},
-				Responses:    answers(tokenAnswerFields()),
+				Responses:    okResponse(tokenAnswerFields()),
 			},
 			logical.DeleteOperation: &framework.PathOperation{
 				Callback:                  b.deleteTokens,
 				Summary:                   "Invalidate every outstanding token of the role at IMS.",
 				ForwardPerformanceStandby: true,
 				DisplayAttrs:              &framework.DisplayAttributes{OperationVerb: "invalidate", OperationSuffix: "tokens"},
-				Responses:                 answersNothing(),
+				Responses:                 noContent(),
 			},
 		},
 	}
@@ -51,58 +55,39 @@ func tokenAnswerFields() map[string]*framework.FieldSchema {
 		"token_type":          {Type: framework.TypeString, Description: "Bearer."},
 		"expires_in":          {Type: framework.TypeInt64, Description: "Seconds that the token has left to live."},
 		"expire_time":         {Type: framework.TypeString, Description: "When the token expires, RFC 3339, UTC."},
-		"scopes":              {Type: framework.TypeStringSlice, Description: "Scopes the token was asked for."},
+		"scopes":              {Type: framework.TypeStringSlice, Description: "Scopes that IMS granted, as far as it told; else those that were asked for."},
 		"client_id":           {Type: framework.TypeString, Description: "Value of the x-api-key header of Adobe's APIs."},
 		"org_id":              {Type: framework.TypeString, Description: "Value of the x-gw-ims-org-id header; only if the config has one."},
-		"ttl":                 {Type: framework.TypeInt64, Description: "Seconds until there is a newer token; only with leased=false."},
+		"ttl":                 {Type: framework.TypeInt64, Description: "Seconds until it is worth reading again; only with leased=false."},
 		"rotation_period":     {Type: framework.TypeInt64, Description: "Seconds from one token to the next; only with leased=false."},
 		"last_vault_rotation": {Type: framework.TypeString, Description: "When the token was minted, RFC 3339 with nanoseconds; only with leased=false."},
 	}
 }
 
-func (b *backend) readToken(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
-	name := d.Get("role").(string)
-	r, c, err := b.resolve(ctx, req.Storage, name)
+func (b *backend) readToken(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	answer, err := b.tokens.Read(ctx, d.Get("role").(string))
 	if err != nil {
 		return respond(err)
 	}
-	// A lease can only be given by the active node: OpenBao's standbys refuse,
-	// Vault's performance standbys would have to ask it.
-	if r.Leased && b.System().ReplicationState().HasState(consts.ReplicationPerformanceStandby) {
-		return nil, logical.ErrReadOnly
-	}
-	if r.Exclusive {
-		token, err := b.tokens.mintExclusive(ctx, name, r, c)
-		if err != nil {
-			return respond(err)
-		}
-		now := b.tokens.clock.Now()
-		return b.lease(token.answer(now), token, r, now), nil
-	}
-
-	h, err := b.tokens.read(ctx, name)
-	if err != nil {
-		return respond(err)
-	}
-	now := b.tokens.clock.Now()
-	data := h.token.answer(now)
+	now := b.host.Clock.Now()
+	data := tokenData(answer.Token, now)
 	resp := &logical.Response{Data: data}
-	if r.Leased {
-		resp = b.lease(data, h.token, r, now)
+	if answer.Role.Leased {
+		resp = b.lease(data, answer, now)
 	} else {
-		h.describeRotation(data, now)
+		describeRotation(data, answer, now, rand.Float64()) //nolint:gosec // jitter, not a secret
 	}
-	resp.Warnings = h.warnings
+	resp.Warnings = tokenWarnings(answer, now)
 	return resp, nil
 }
 
-func (t *mintedToken) answer(now time.Time) map[string]any {
+func tokenData(t *tokens.Token, now time.Time) map[string]any {
 	data := map[string]any{
 		"access_token": string(t.AccessToken),
 		"token_type":   "Bearer",
-		"expires_in":   wholeSeconds(t.remaining(now)),
+		"expires_in":   wholeSeconds(t.Remaining(now)),
 		"expire_time":  timestamp(t.Expires),
-		"scopes":       t.Scopes,
+		"scopes":       t.HeldScopes(),
 		"client_id":    t.ClientID,
 	}
 	if t.OrgID != "" {
@@ -111,37 +96,90 @@ func (t *mintedToken) answer(now time.Time) map[string]any {
 	return data
 }
 
+// tokenWarnings are what the token's reader should know.
+func tokenWarnings(a tokens.Answer, now time.Time) (warnings []string) {
+	minTTL, t := a.Role.MinTTL, a.Token
+	switch {
+	case a.Failure != nil:
+		warnings = append(warnings, fmt.Sprintf("This token is still good, but the last attempt to get a newer one failed at %s: %s. IMS is asked again from %s",
+			timestamp(a.Failure.At), a.Failure.Err, timestamp(a.Failure.RetryAt)))
+	case !a.MintingSince.IsZero() && now.Sub(a.MintingSince) >= slowMint:
+		warnings = append(warnings, fmt.Sprintf("This token is still good, but IMS has been asked for a newer one since %s and has not answered yet", timestamp(a.MintingSince)))
+	case minTTL > t.Life()*9/10:
+		warnings = append(warnings, fmt.Sprintf("min_ttl is %s, but IMS's tokens live for %s: it counts as nine tenths of that", inWords(minTTL), inWords(t.Life())))
+	case t.Remaining(now) < minTTL:
+		warnings = append(warnings, fmt.Sprintf("This token has less than min_ttl (%s) left; a newer one is not available yet", inWords(minTTL)))
+	}
+	if missing := t.MissingScopes(); len(missing) > 0 {
+		warnings = append(warnings, missingScopesWarning(missing))
+	}
+	return warnings
+}
+
+func missingScopesWarning(missing []string) string {
+	return fmt.Sprintf("IMS granted fewer scopes than the role asks for. Missing: %s", strings.Join(missing, ", "))
+}
+
+// slowMint is after how long a mint under way is worth a warning.
+const slowMint = 2 * time.Second
+
 // describeRotation adds what Vault Agent and the Vault Secrets Operator take a
 // static role's rotation from: they read again once ttl is over.
-func (h *handout) describeRotation(data map[string]any, now time.Time) {
+func describeRotation(data map[string]any, a tokens.Answer, now time.Time, jitter float64) {
 	roundUp := func(d time.Duration) int64 { return max(wholeSeconds(d+time.Second-1), 1) }
-	data["ttl"] = roundUp(h.until.Sub(now))
-	data["rotation_period"] = roundUp(h.until.Sub(h.token.Issued))
-	data["last_vault_rotation"] = h.token.Issued.UTC().Format(time.RFC3339Nano)
+	data["ttl"] = roundUp(comeBack(a, now, jitter))
+	data["rotation_period"] = roundUp(a.Until.Sub(a.Token.Issued))
+	data["last_vault_rotation"] = a.Token.Issued.UTC().Format(time.RFC3339Nano)
+}
+
+// minComeBack is the shortest ttl of a token that lives longer: the Vault Secrets
+// Operator takes two seconds or less for a rotation under way, and reports an error
+// if it is not over ten seconds later.
+const minComeBack = 3 * time.Second
+
+// comeBack is when it is worth reading again. While a token past its turn is
+// handed out because IMS fails, that is not before the next attempt, and not all at
+// once; but before half of what is left of the token's life is over. Jitter is from
+// 0 to 1.
+func comeBack(a tokens.Answer, now time.Time, jitter float64) time.Duration {
+	left := a.Token.Remaining(now)
+	wait := a.Until.Sub(now)
+	if wait <= 0 {
+		wait = minComeBack
+		if a.Failure != nil {
+			wait = max(wait, a.Failure.RetryAt.Sub(now))
+		}
+		wait += time.Duration(jitter * float64(wait))
+		wait = min(wait, left/2)
+	}
+	return min(max(wait, minComeBack), left)
 }
 
 // deleteTokens is the kill switch for a role whose tokens have leaked.
 func (b *backend) deleteTokens(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
 	name := d.Get("role").(string)
-	r, err := b.roles.get(ctx, req.Storage, name)
+	r, err := b.roles.Get(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	if r == nil {
-		left, err := b.tokens.outstanding(ctx, name)
+	kill := b.tokens.Kill
+	if r.Value == nil {
+		// A role that was deleted can have left tokens that IMS did not end then.
+		left, err := b.tokens.Outstanding(ctx, name)
 		if err != nil {
 			return nil, err
 		}
 		if left == 0 {
 			return respond(missingRole(name))
 		}
+		kill = b.tokens.Delete
 	}
-	if err := b.tokens.kill(ctx, name); err != nil {
+	if _, err := kill(ctx, name); err != nil {
 		return respond(err)
 	}
 	// Shared tokens from before the role was exclusive are gone by now.
-	if r != nil && r.Exclusive {
-		return refuse("the tokens of role %q are exclusive, each with a lease of its own: invalidate them with vault lease revoke -prefix %stoken/%s", name, req.MountPoint, name)
+	if r.Value != nil && r.Value.Exclusive {
+		return refuse("the tokens of role %q are exclusive, each with a lease of its own. To invalidate them: vault lease revoke -prefix %stoken/%s", name, req.MountPoint, name)
 	}
 	return nil, nil
 }

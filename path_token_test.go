@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/emulator"
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/tokens"
 )
 
 func TestTokenRead(t *testing.T) {
@@ -78,7 +79,7 @@ func TestLeaseFollowsTheClaims(t *testing.T) {
 
 func TestConcurrentFirstReadersCauseOneMint(t *testing.T) {
 	m := newServingMount(t)
-	m.ims.SetLatency(50 * time.Millisecond)
+	m.latency(50 * time.Millisecond)
 	tokens := make([]string, 500)
 	var group sync.WaitGroup
 	for i := range tokens {
@@ -119,27 +120,28 @@ func TestTokenReadErrors(t *testing.T) {
 		fault  emulator.Fault
 		answer func(map[string]any)
 		status int
+		life   int
 		says   string
 	}{
-		"wrong secret":    {fault: emulator.Fault{Status: 400, Code: "invalid_client", Description: "invalid client_secret parameter"}, status: 400, says: "config/default"},
-		"401":             {fault: emulator.Fault{Status: 401, Code: "invalid_client"}, status: 400, says: "config/default"},
-		"scope":           {fault: emulator.Fault{Status: 400, Code: "invalid_scope"}, status: 400, says: "Scopes tab"},
-		"grant":           {fault: emulator.Fault{Status: 400, Code: "unauthorized_client"}, status: 400, says: "client_credentials"},
-		"throttled":       {fault: emulator.Fault{Status: 429, RetryAfter: "7"}, status: 429, says: "in 7s"},
-		"server error":    {fault: emulator.Fault{Status: 500, Code: "internal_error"}, status: 502, says: "internal_error"},
-		"overloaded":      {fault: emulator.Fault{Status: 503, RetryAfter: "20"}, status: 503, says: "in 20s"},
-		"dropped":         {fault: emulator.Fault{Drop: true}, status: 502, says: "EOF"},
-		"page":            {fault: emulator.Fault{Body: "<html>p8e-nosecret</html>", ContentType: "text/html"}, status: 502, says: "not a token"},
-		"empty":           {fault: emulator.Fault{Body: "{}"}, status: 502, says: "not a token"},
-		"huge":            {fault: emulator.Fault{Body: `{"access_token":"x"}`, Size: 5 << 20}, status: 502, says: "larger than"},
-		"cut off":         {fault: emulator.Fault{Body: `{"access_token":"x`, Truncate: true}, status: 502, says: "EOF"},
-		"redirect":        {fault: emulator.Fault{Redirect: "http://127.0.0.1:1/"}, status: 502, says: "redirect"},
-		"life 0":          {answer: life(0), status: 502, says: "expires_in"},
-		"life -1":         {answer: life(-1), status: 502, says: "expires_in"},
-		"life soon":       {answer: life("soon"), status: 502, says: "expires_in"},
-		"life missing":    {answer: func(a map[string]any) { delete(a, "expires_in") }, status: 502, says: "expires_in"},
-		"life too short":  {answer: life(0.5), status: 502, says: "expires_in"},
-		"life of seconds": {answer: func(a map[string]any) { a["expires_in"] = "86399" }},
+		"wrong secret":   {fault: emulator.Fault{Status: 400, Code: "invalid_client", Description: "invalid client_secret parameter"}, status: 400, says: "config/default"},
+		"401":            {fault: emulator.Fault{Status: 401, Code: "invalid_client"}, status: 400, says: "config/default"},
+		"scope":          {fault: emulator.Fault{Status: 400, Code: "invalid_scope"}, status: 400, says: "Scopes tab"},
+		"grant":          {fault: emulator.Fault{Status: 400, Code: "unauthorized_client"}, status: 400, says: "client_credentials"},
+		"throttled":      {fault: emulator.Fault{Status: 429, RetryAfter: "7"}, status: 429, says: "in 7s"},
+		"server error":   {fault: emulator.Fault{Status: 500, Code: "internal_error"}, status: 502, says: "internal_error"},
+		"overloaded":     {fault: emulator.Fault{Status: 503, RetryAfter: "20"}, status: 503, says: "in 20s"},
+		"dropped":        {fault: emulator.Fault{Drop: true}, status: 502, says: "EOF"},
+		"page":           {fault: emulator.Fault{Body: "<html>p8e-nosecret</html>", ContentType: "text/html"}, status: 502, says: "HTTPS_PROXY"},
+		"empty":          {fault: emulator.Fault{Body: "{}"}, status: 502, says: "no access_token"},
+		"huge":           {fault: emulator.Fault{Body: `{"access_token":"x"}`, Size: 5 << 20}, status: 502, says: "larger than"},
+		"cut off":        {fault: emulator.Fault{Body: `{"access_token":"x`, Truncate: true}, status: 502, says: "EOF"},
+		"redirect":       {fault: emulator.Fault{Redirect: "http://127.0.0.1:1/"}, status: 502, says: "redirect"},
+		"life 0":         {answer: life(0), status: 502, says: "expires_in"},
+		"life -1":        {answer: life(-1), status: 502, says: "expires_in"},
+		"life soon":      {answer: life("soon"), status: 502, says: "expires_in"},
+		"life by claims": {answer: func(a map[string]any) { delete(a, "expires_in") }, life: 86400},
+		"life too short": {answer: life(0.5), status: 502, says: "expires_in"},
+		"life as a text": {answer: func(a map[string]any) { a["expires_in"] = "86399" }, life: 86399},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newServingMount(t)
@@ -148,7 +150,7 @@ func TestTokenReadErrors(t *testing.T) {
 				m.ims.Inject(test.fault)
 			}
 			if test.status == 0 {
-				require.EqualValues(t, 86399, m.read("token/firefly").Data["expires_in"])
+				require.EqualValues(t, test.life, m.read("token/firefly").Data["expires_in"])
 				return
 			}
 			message := m.refused(test.status, logical.ReadOperation, "token/firefly", nil)
@@ -158,7 +160,7 @@ func TestTokenReadErrors(t *testing.T) {
 			}
 			require.NotContains(t, message, "<html>")
 			require.NotContains(t, message+m.log.String(), testClientSecret)
-			require.Empty(t, tokenKeys(m), "nothing is stored")
+			m.eventually(func() bool { return len(tokenKeys(m)) == 0 }, "nothing stays on record")
 		})
 	}
 }
@@ -166,7 +168,7 @@ func TestTokenReadErrors(t *testing.T) {
 func tokenKeys(m *mount) []string {
 	var found []string
 	for _, key := range m.storage.keys(m.t) {
-		if strings.HasPrefix(key, tokenPrefix) {
+		if strings.HasPrefix(key, tokens.Prefix) {
 			found = append(found, key)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/emulator"
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/tokens"
 )
 
 // threeTokens makes a role with three outstanding tokens.
@@ -66,7 +67,7 @@ func TestKillSwitchWhenOneInvalidationFails(t *testing.T) {
 	resp, err := m.delete("token/firefly")
 	message := refusal(t, http.StatusBadGateway, resp, err)
 	require.Contains(t, message, `of 3 outstanding tokens of role "firefly", 1 could not be invalidated`)
-	require.Contains(t, message, "the token of 2026-11-22T09:00:02Z")
+	require.Contains(t, message, "the token of 2026-11-22T09:00:01Z")
 	require.Contains(t, message, "internal_error")
 	require.Contains(t, message, "x-debug-id")
 	require.False(t, m.ims.Valid(tokens[0]))
@@ -92,7 +93,7 @@ func TestKillSwitchSurvivesBeingKilled(t *testing.T) {
 	m := newServingMount(t)
 	token := m.token("firefly")
 	died := errors.New("the process died")
-	m.storage.failOn("delete", tokenPrefix, died)
+	m.storage.failOn("delete", tokens.Prefix, died)
 	_, err := m.delete("token/firefly")
 	require.Equal(t, died, err)
 	require.False(t, m.ims.Valid(token))
@@ -105,13 +106,13 @@ func TestKillSwitchWhileStorageFails(t *testing.T) {
 	m := newServingMount(t)
 	token := m.token("firefly")
 	broken := errors.New("storage is broken")
-	m.storage.failOn("", tokenPrefix, broken)
+	m.storage.failOn("", tokens.Prefix, broken)
 	_, err := m.delete("token/firefly")
 	require.Equal(t, broken, err)
 	require.Equal(t, 1, m.ims.Count(emulator.InvalidatePath), "an emergency does not wait for storage")
 	require.False(t, m.ims.Valid(token))
 	m.restart()
-	m.storage.failOn("get", tokenPrefix, broken)
+	m.storage.failOn("get", tokens.Prefix, broken)
 	_, err = m.delete("token/firefly")
 	require.Equal(t, broken, err)
 }
@@ -120,8 +121,7 @@ func TestKillSwitchWhileStorageFails(t *testing.T) {
 func TestKillSwitchForDeadTokens(t *testing.T) {
 	for name, fault := range map[string]emulator.Fault{
 		"bad request":  {Status: 400, Code: "invalid_token"},
-		"unauthorized": {Status: 401},
-		"not found":    {Status: 404},
+		"unauthorized": {Status: 401, Code: "invalid_token"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newServingMount(t)
@@ -179,7 +179,7 @@ func TestKillSwitchGivesAMintUnderWayUp(t *testing.T) {
 
 func TestKillSwitchWhileReadersRead(t *testing.T) {
 	m := newServingMount(t)
-	m.ims.SetLatency(time.Millisecond)
+	m.latency(time.Millisecond)
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)

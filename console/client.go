@@ -4,22 +4,25 @@
 // client secrets of an OAuth Server-to-Server credential: it lists, adds and
 // removes them.
 //
-// It knows nothing of Vault, nor of how an access token is obtained. The token
-// has to carry the scopes of the I/O Management API, and the credential can
-// have two client secrets at most.
+// This should be used to rotate a client secret without anybody at the
+// console's pages. The credential's project needs the I/O Management API, and
+// the access token has to carry its scopes, read_client_secret and
+// manage_client_secrets among them. A credential can have two client secrets at
+// most. Secrets of OAuth Web App credentials cannot be managed.
 //
-// See https://developer.adobe.com/developer-console/docs/guides/authentication/ServerToServerAuthentication/.
+// It knows nothing of Vault, nor of how an access token is obtained. An answer
+// that does not look like the console's (a proxy's page, a redirect, an empty
+// refusal) is an Error of kind Malformed: never a success, never a refusal.
+//
+// See https://developer.adobe.com/developer-console/docs/guides/authentication/ServerToServerAuthentication/implementation/.
 package console
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/adobehttp"
 )
@@ -30,8 +33,8 @@ const DefaultURL = "https://api.adobe.io"
 // Secret is a string that never shows when it is printed.
 type Secret = adobehttp.Secret
 
-// Options says how requests travel; see the fields there. What adds a client
-// secret is attempted once, whatever MaxRetries is.
+// Options says where requests go and how; see the fields there. What adds a
+// client secret is attempted once, whatever MaxRetries is.
 type Options = adobehttp.Options
 
 // Credential names what is managed.
@@ -50,69 +53,44 @@ type Credential struct {
 // Client talks to one Developer Console. It is safe for concurrent use.
 type Client struct {
 	url  string
-	http *http.Client
-	now  func() time.Time
+	http *adobehttp.Client
 }
 
-// New returns a client of the Developer Console at url, which has no trailing
-// slash. The error says what is wrong with the options.
-func New(url string, o Options) (*Client, error) {
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	client, err := adobehttp.New(o)
+// New returns a client of the Developer Console at the URL of the Options. Who
+// makes a client closes it. The error says what is wrong with the Options.
+func New(p *adobehttp.Pool, o Options) (*Client, error) {
+	o.URL = strings.TrimRight(o.URL, "/")
+	client, err := p.Client(adobehttp.Service{Name: "Developer Console", IDHeader: "x-request-id"}, o)
 	if err != nil {
 		return nil, err
 	}
-	return &Client{url: url, http: client, now: o.Now}, nil
+	return &Client{url: o.URL, http: client}, nil
 }
 
-// call is one request to the API.
-type call struct {
-	op     string // for errors
-	method string
-	Token  Secret // exported, so that fmt finds its Formatter
-	cred   Credential
-	uuid   []string // of the client secret; none for all of them
+// Close ends the use of the client. Calls under way finish. It may be called
+// more than once.
+func (c *Client) Close() { c.http.Close() }
+
+// newCall returns a request about the client secrets of a credential, with the
+// access token as its secret.
+func newCall(op string, accessToken Secret, cred Credential) *adobehttp.Call {
+	return &adobehttp.Call{Op: op, Endpoint: "secrets", Share: cred.ClientID, Secrets: []Secret{accessToken}}
 }
 
-type answer struct {
-	status int
-	header http.Header
-	body   []byte
-}
-
-// do returns a 2xx answer. Everything else is an error: the context's if that
-// ended, otherwise an *Error.
-func (c *Client) do(ctx context.Context, r call) (*answer, error) {
-	path, err := secretsPath(r.cred, r.uuid...)
+// do sends a request about all client secrets of a credential, or about those
+// with the uuids.
+func (c *Client) do(ctx context.Context, call *adobehttp.Call, method string, cred Credential, uuid ...string) (*adobehttp.Answer, error) {
+	path, err := secretsPath(cred, uuid...)
 	if err != nil {
-		return nil, &Error{Kind: Refused, Op: r.op, Err: err}
+		return nil, c.http.NewError(call, Refused, err)
 	}
-	ctx, trace := adobehttp.WithTrace(ctx)
-	req, err := http.NewRequestWithContext(ctx, r.method, c.url+path, nil)
+	req, err := http.NewRequestWithContext(ctx, method, c.url+path, nil)
 	if err != nil {
-		return nil, &Error{Kind: Refused, Op: r.op, Err: errors.New("the URL of the Developer Console is not one")}
+		return nil, err
 	}
-	req.Header.Set("Authorization", "Bearer "+string(r.Token))
-	req.Header.Set("X-Api-Key", r.cred.ClientID)
-
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return nil, r.unanswered(ctx, err, trace.Header)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return nil, r.unanswered(ctx, err, trace.Header)
-	}
-	a := &answer{status: resp.StatusCode, header: resp.Header, body: body}
-	// Adobe's documentation and the API description in its library disagree
-	// on which success it is.
-	if a.status < 200 || a.status > 299 {
-		return nil, r.refusal(a, c.now())
-	}
-	return a, nil
+	req.Header.Set("Authorization", "Bearer "+string(call.Secrets[0]))
+	req.Header.Set("X-Api-Key", cred.ClientID)
+	return c.http.Do(ctx, call, req)
 }
 
 // secretsPath is the path of a credential's client secrets, or of the one with
@@ -123,7 +101,7 @@ func secretsPath(cred Credential, uuid ...string) (string, error) {
 	segments := append([]string{"console", "organizations", cred.OrgID, "credentials", cred.CredentialID, "secrets"}, uuid...)
 	for _, s := range segments {
 		if s == "" || s == "." || s == ".." {
-			return "", fmt.Errorf("the organization, the credential or the secret to address is %q", s)
+			return "", fmt.Errorf("the organisation, the credential or the secret to address is %q", s)
 		}
 		path.WriteString("/" + url.PathEscape(s))
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/adobeims/vault-plugin-secrets-adobeims/console"
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/adobehttp"
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/emulator"
 )
 
@@ -51,8 +52,14 @@ func start(t *testing.T, adobe emulator.Options, o console.Options) *fixture {
 
 func client(t *testing.T, address string, o console.Options) *console.Client {
 	t.Helper()
-	c, err := console.New(address, o)
+	o.URL = address
+	pool := adobehttp.NewPool("tests/1", time.Now)
+	c, err := console.New(pool, o)
 	require.NoError(t, err)
+	t.Cleanup(func() {
+		c.Close()
+		pool.Close()
+	})
 	return c
 }
 

@@ -40,16 +40,20 @@ func TestFaults(t *testing.T) {
 		text   string
 	}{
 		"no such key":     {emulator.Fault{Status: 403, Code: "403003", Description: "Api Key is invalid"}, console.Refused, 403, false, "failed: 403 403003 (Api Key is invalid), x-request-id "},
-		"bare 400":        {emulator.Fault{Status: 400}, console.Refused, 400, false, "failed: 400 Bad Request, x-request-id "},
-		"HTML 403":        {emulator.Fault{Status: 403, Body: "<html>PROXY"}, console.Refused, 403, false, "failed: 403 Forbidden"},
+		"bare 400":        {emulator.Fault{Status: 400}, console.Malformed, 400, true, "failed: 400 Bad Request: a page or a proxy answered"},
+		"HTML 401":        {emulator.Fault{Status: 401, Body: "<html>SIGN IN"}, console.Malformed, 401, true, "HTTPS_PROXY"},
+		"HTML 403":        {emulator.Fault{Status: 403, Body: "<html>SIGN IN"}, console.Malformed, 403, true, "failed: 403 Forbidden: a page or a proxy answered"},
+		"HTML 404":        {emulator.Fault{Status: 404, Body: "<html>SIGN IN"}, console.Malformed, 404, true, "failed: 404 Not Found: a page or a proxy answered"},
+		"other JSON 404":  {emulator.Fault{Status: 404, Body: `{"path":"SIGN IN"}`}, console.Malformed, 404, true, "failed: 404 Not Found: a page or a proxy answered"},
 		"throttled":       {emulator.Fault{Status: 429, Code: "429050", Description: "Too many requests", RetryAfter: "30"}, console.Throttled, 429, false, "failed: 429 429050 (Too many requests)"},
 		"500":             {emulator.Fault{}, console.Unavailable, 500, true, "failed: 500 Internal Server Error"},
 		"503":             {emulator.Fault{Status: 503, Code: "503000", Description: "x\ny"}, console.Unavailable, 503, true, "failed: 503 503000 (x y)"},
 		"gateway gave up": {emulator.Fault{Status: 408}, console.Unavailable, 408, true, "failed: 408 Request Timeout"},
-		"redirect":        {emulator.Fault{Redirect: "/console/elsewhere"}, console.Malformed, 302, true, "failed: 302 a redirect"},
-		"redirect 307":    {emulator.Fault{Redirect: "/console/elsewhere", Status: 307}, console.Malformed, 307, true, "failed: 307 a redirect"},
-		"HTML":            {emulator.Fault{Body: "<html>PROXY"}, console.Malformed, 200, true, "failed: 200 the answer is n"},
-		"huge":            {huge, console.Malformed, 0, true, "failed: http://127.0.0.1"},
+		"redirect":        {emulator.Fault{Redirect: "/console/elsewhere"}, console.Malformed, 302, true, "failed: 302 Found: a redirect"},
+		"redirect 307":    {emulator.Fault{Redirect: "/console/elsewhere", Status: 307}, console.Malformed, 307, true, "failed: 307 Temporary Redirect: a redirect"},
+		"HTML":            {emulator.Fault{Body: "<html>SIGN IN"}, console.Malformed, 200, true, "failed: 200 OK: a page or a proxy answered"},
+		"list":            {emulator.Fault{Body: `[{"client_secret":"p8e-x"}]`}, console.Malformed, 200, true, "failed: 200 OK: a page or a proxy answered"},
+		"huge":            {huge, console.Malformed, 200, true, "the answer is larger than"},
 		"cut off":         {emulator.Fault{Body: `{"client_secret":"p8e-cut`, Truncate: true}, console.Unreachable, 0, true, "reading the answer: unexpected EOF"},
 		"dropped":         {emulator.Fault{Drop: true}, console.Unreachable, 0, true, "EOF"},
 	} {
@@ -61,10 +65,10 @@ func TestFaults(t *testing.T) {
 				e := f.failed(err)
 				require.Equal(t, c.kind, e.Kind, err)
 				require.Equal(t, c.status, e.Status)
-				require.Equal(t, c.effect, e.MayHaveTakenEffect())
+				require.Equal(t, c.effect, console.MayHaveTakenEffect(e))
 				require.ErrorContains(t, err, c.text)
 				require.True(t, strings.HasPrefix(err.Error(), "Developer Console "+e.Op+" failed: "), err)
-				require.NotContains(t, err.Error(), "PROXY")
+				require.NotContains(t, err.Error(), "SIGN IN")
 				require.NotContains(t, err.Error(), "p8e-")
 				require.Equal(t, 1, f.Count(anyConsole))
 				if c.status != 0 {
@@ -95,32 +99,98 @@ func TestMalformed(t *testing.T) {
 		`{"uuid":"u","client_secret":""}`:   add,
 		`{"client_secret":["p8e-array"]}`:   add,
 		`{"client_secret":"p8e-broken"`:     add,
-		`Your session ended`:                remove,
+		`{"client_secret":"p8e-` + strings.Repeat("a", 5000) + `"}`: add,
+		`Your session ended`: remove,
+		`"deleted"`:          remove,
+		`[]` + "\n":          remove,
 	} {
-		t.Run(op.name+" "+text, func(t *testing.T) {
+		t.Run(op.name+" "+text[:min(len(text), 40)], func(t *testing.T) {
 			f := answering(t, body(http.StatusOK, text))
 			err := op.call(f)
 			e := f.failed(err)
 			require.Equal(t, console.Malformed, e.Kind)
-			require.True(t, e.MayHaveTakenEffect())
+			require.True(t, console.MayHaveTakenEffect(e))
 			require.NotContains(t, err.Error(), "p8e")
 		})
 	}
-	for _, text := range []string{"", "\r\n", "{}", `"deleted"`} {
+}
+
+// What the console sends with its 200 for a removal is not known.
+func TestRemoved(t *testing.T) {
+	for _, text := range []string{"", "\r\n", "{}", `{"uuid":"u"}`} {
 		require.NoError(t, remove.call(answering(t, body(http.StatusOK, text))), text)
 	}
+	require.NoError(t, remove.call(answering(t, body(http.StatusNoContent, ""))))
+}
+
+// A secret is gone if the console says that there is none. Somebody else's 404
+// says nothing.
+func TestRemovalOfWhatIsNotThere(t *testing.T) {
+	for text, gone := range map[string]bool{
+		`{"title":"ErrNotFound","status":404,"error_code":404000,"message":"no such secret"}`: true,
+		`{"error_code":"404000"}`:      true,
+		`{"message":"no such secret"}`: true,
+		``:                             false,
+		`{}`:                           false,
+		`{"status":404}`:               false,
+		`404 page not found`:           false,
+		`<html><h1>Not Found</h1>`:     false,
+		`"message"`:                    false,
+	} {
+		f := answering(t, body(http.StatusNotFound, text))
+		err := remove.call(f)
+		if gone {
+			require.NoError(t, err, text)
+			continue
+		}
+		require.Equal(t, console.Malformed, f.failed(err).Kind, text)
+	}
+}
+
+// Names from outside are not let in: they would be shown, logged and stored,
+// and put in the path of a removal.
+func TestListedUUIDs(t *testing.T) {
+	for uuid, good := range map[string]bool{
+		"u":                                    true,
+		"0f8fad5b-d9cb-469f-a165-70867728950e": true,
+		strings.Repeat("a", 64):                true,
+		strings.Repeat("a", 65):                false,
+		strings.Repeat("a", 300_000):           false,
+		"../..":                                false,
+		"a/b":                                  false,
+		"a b":                                  false,
+		"a\\nb":                                false,
+		"ü":                                    false,
+		"eyJhbGciOiJub25lIn0.e30.":             false,
+		"p8e-0123456789abcdefghijklmnopqrstuv": false,
+		"P8E-secret":                           false,
+		"the-token-of-the-request":             false,
+	} {
+		f := answering(t, body(http.StatusOK, `{"client_secrets":[{"uuid":"`+uuid+`"}]}`))
+		f.token = "the-token-of-the-request"
+		listed, err := f.List(t.Context(), f.token, cred)
+		if good {
+			require.NoError(t, err)
+			require.Equal(t, uuid, listed.Secrets[0].UUID)
+			continue
+		}
+		e := f.failed(err)
+		require.Equal(t, console.Malformed, e.Kind)
+		require.Less(t, len(e.Error()), 300)
+		require.NotContains(t, e.Error(), uuid)
+	}
+	f := answering(t, body(http.StatusOK, `{"client_secrets":[`+strings.Repeat(`{"uuid":"u"},`, 10)+`{"uuid":"u"}]}`))
+	_, err := f.List(t.Context(), f.token, cred)
+	require.Equal(t, console.Malformed, f.failed(err).Kind)
+	require.ErrorContains(t, err, "lists 11 client secrets")
 }
 
 func TestRefusalsInEveryShape(t *testing.T) {
 	for text, want := range map[string]string{
 		`{"title":"ErrInvalidOauthToken","status":401,"error_code":401013,"message":"Oauth token is not valid"}`: "401 401013 (Oauth token is not valid)",
 		`{"error_code":"429050","message":"Too many requests"}`:                                                  "401 429050 (Too many requests)",
-		`{"error_code":"ERR_X","title":"ErrX"}`:                                                                  "401 ERR_X (ErrX)",
+		`{"error_code":"ERR_X","title":"ErrX"}`:                                                                  "401 Unauthorized (ErrX)",
 		`{"error_code":{"a":1},"message":"m"}`:                                                                   "401 Unauthorized (m)",
-		`{"error_code":null,"message":["p8e"]}`:                                                                  "401 Unauthorized",
-		`{"error_code":""}`:                                                                                      "401 Unauthorized",
-		`"p8e"`:                                                                                                  "401 Unauthorized",
-		`{"message":"p8e`:                                                                                        "401 Unauthorized",
 	} {
 		t.Run(text, func(t *testing.T) {
 			f := answering(t, body(http.StatusUnauthorized, text))
@@ -129,9 +199,29 @@ func TestRefusalsInEveryShape(t *testing.T) {
 			require.EqualError(t, err, "Developer Console listing of client secrets failed: "+want)
 		})
 	}
+	for _, text := range []string{`{"error_code":null,"message":["p8e"]}`, `{"error_code":""}`, `"p8e"`, `{"message":"p8e`} {
+		t.Run(text, func(t *testing.T) {
+			f := answering(t, body(http.StatusUnauthorized, text))
+			err := list.call(f)
+			require.Equal(t, console.Malformed, f.failed(err).Kind)
+			require.NotContains(t, err.Error(), "p8e")
+		})
+	}
 }
 
-// The console says no as it does to the tokens and keys that Adobe would refuse.
+func TestMayHaveTakenEffect(t *testing.T) {
+	for kind, want := range map[console.Kind]bool{
+		console.Refused: false, console.Throttled: false,
+		console.Unavailable: true, console.Malformed: true, console.Unreachable: true,
+	} {
+		require.Equal(t, want, console.MayHaveTakenEffect(fmt.Errorf("adding: %w", &console.Error{Kind: kind})), kind)
+	}
+	require.True(t, console.MayHaveTakenEffect(context.Canceled), "the answer was not waited for")
+	require.False(t, console.MayHaveTakenEffect(nil))
+}
+
+// The console says no as it does to the tokens and keys that Adobe would
+// refuse.
 func TestRefusals(t *testing.T) {
 	f := start(t, emulator.Options{}, console.Options{})
 	otherKey, unknown := cred, cred
@@ -173,7 +263,7 @@ func TestRetries(t *testing.T) {
 				if op.method == http.MethodPost {
 					e := f.failed(err)
 					require.Equal(t, 1, f.Count(anyConsole))
-					require.Equal(t, fault.Status != 429, e.MayHaveTakenEffect())
+					require.Equal(t, fault.Status != 429, console.MayHaveTakenEffect(e))
 					return
 				}
 				require.NoError(t, err)
@@ -192,7 +282,7 @@ func TestAddIsSentOnceOverAStaleConnection(t *testing.T) {
 	f.Inject(emulator.Fault{Method: http.MethodPost, Times: 1, Drop: true, After: true})
 	e := f.failed(add.call(f))
 	require.Equal(t, console.Unreachable, e.Kind)
-	require.True(t, e.MayHaveTakenEffect())
+	require.True(t, console.MayHaveTakenEffect(e))
 	require.Equal(t, 1, f.Count(anyConsole))
 	require.Len(t, f.SecretsOf(clientID), 2)
 }
@@ -205,7 +295,7 @@ func TestHang(t *testing.T) {
 			err := op.call(f)
 			e := f.failed(err)
 			require.Equal(t, console.Unreachable, e.Kind)
-			require.True(t, e.MayHaveTakenEffect())
+			require.True(t, console.MayHaveTakenEffect(e))
 			require.ErrorContains(t, err, "no complete answer within 50ms")
 			require.NotErrorIs(t, err, context.DeadlineExceeded, "only the caller's own deadline is that")
 		})
@@ -223,12 +313,15 @@ func TestNobodyThere(t *testing.T) {
 }
 
 func TestCallerGivesUp(t *testing.T) {
-	f := start(t, emulator.Options{}, console.Options{MaxRetries: 2})
+	f := start(t, emulator.Options{}, console.Options{MaxRetries: 2, Timeout: 200 * time.Millisecond})
 	f.Inject(emulator.Fault{Path: anyConsole, Hang: true})
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
+	_, err := f.Add(short, f.token, cred) // waits for its answer, in vain
+	require.Equal(t, context.DeadlineExceeded, err)
+	require.True(t, console.MayHaveTakenEffect(err))
 	for want, ctx := range map[error]context.Context{context.Canceled: ended, context.DeadlineExceeded: short} {
 		_, err := f.List(ctx, f.token, cred)
 		require.Equal(t, want, err)
@@ -238,7 +331,22 @@ func TestCallerGivesUp(t *testing.T) {
 	}
 }
 
-// A server that repeats the token in its answer does not bring it into an error.
+// Nobody but the caller of Add will ever learn the value.
+func TestAddedThoughTheCallerGaveUp(t *testing.T) {
+	f := start(t, emulator.Options{}, console.Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	f.Inject(emulator.Fault{Method: http.MethodPost, Times: 1, Status: 201, Body: `{"uuid":"u","client_secret":"p8e-new"}`,
+		Match: func(*http.Request) bool {
+			cancel()
+			return true
+		}})
+	added, err := f.Add(ctx, f.token, cred)
+	require.NoError(t, err)
+	require.Equal(t, console.Secret("p8e-new"), added.Value)
+}
+
+// A server that repeats the token in its answer does not bring it into an
+// error.
 func TestEchoedToken(t *testing.T) {
 	for name, h := range map[string]func(token string) http.HandlerFunc{
 		"refusal": func(token string) http.HandlerFunc {

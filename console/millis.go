@@ -12,9 +12,9 @@ import (
 // of a time.Time can express.
 const maxMillis = 253402300799999
 
-// millis is a time that the console writes as a string of the milliseconds since
-// 1970. A plain number is taken too. Anything else, such as "PERMANENT" or null,
-// is the zero time: no time here is worth losing an answer for.
+// millis is a time that the console writes as a string of the milliseconds
+// since 1970. A plain number is taken too. Anything else, such as "PERMANENT"
+// or null, is the zero time: no time here is worth losing an answer for.
 type millis struct{ time.Time }
 
 // UnmarshalJSON implements json.Unmarshaler.

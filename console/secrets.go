@@ -3,9 +3,7 @@
 package console
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -16,7 +14,7 @@ import (
 
 // ClientSecret is a client secret as the console lists it: never its value.
 type ClientSecret struct {
-	// UUID names the secret in this API.
+	// UUID names the secret in this API: 1 to 64 letters, digits and hyphens.
 	UUID string
 
 	// Created is to the millisecond, by Adobe's clock; zero if the console
@@ -41,8 +39,8 @@ type Listing struct {
 	// Secrets are two at most, in the console's order.
 	Secrets []ClientSecret
 
-	// Time is when the console answered, by its own clock, the one that Created
-	// is of; zero if it does not tell.
+	// Time is when the console answered, to the second, by its own clock, the
+	// one that Created is of; zero if it does not tell.
 	Time time.Time
 }
 
@@ -52,33 +50,22 @@ type Listing struct {
 // the credential turns out to be that of another client than cred.ClientID:
 // whose secrets those are is not for the caller to change.
 func (c *Client) List(ctx context.Context, accessToken Secret, cred Credential) (*Listing, error) {
-	r := call{op: "listing of client secrets", method: http.MethodGet, Token: accessToken, cred: cred}
-	a, err := c.do(ctx, r)
+	call := newCall("listing of client secrets", accessToken, cred)
+	answer, err := c.do(ctx, call, http.MethodGet, cred)
 	if err != nil {
 		return nil, err
 	}
-	var listed struct {
-		ClientID string       `json:"client_id"`
-		Secrets  []secretJSON `json:"client_secrets"`
+	clientID, secrets, err := readListing(answer.Body, accessToken)
+	if err != nil {
+		return nil, c.http.NewError(call, Malformed, err)
 	}
-	// The words of encoding/json may quote the answer, so they stay here.
-	if json.Unmarshal(a.body, &listed) != nil || listed.Secrets == nil {
-		return nil, r.malformed(a, errors.New("the answer is not a list of client_secrets in JSON"))
+	if clientID != "" && clientID != cred.ClientID {
+		return nil, c.http.NewError(call, Refused, fmt.Errorf("credential %s belongs to client %q, not to %q",
+			cred.CredentialID, adobehttp.Quote(clientID, accessToken), cred.ClientID))
 	}
-	if listed.ClientID != "" && listed.ClientID != cred.ClientID {
-		return nil, &Error{Kind: Refused, Op: r.op, Status: a.status, RequestID: requestID(a.header, r.Token),
-			Err: fmt.Errorf("credential %s belongs to client %q, not to %q", cred.CredentialID,
-				adobehttp.Quote(listed.ClientID, r.Token), cred.ClientID)}
-	}
-	listing := &Listing{Secrets: make([]ClientSecret, 0, len(listed.Secrets))}
-	if answered, err := http.ParseTime(a.header.Get("Date")); err == nil {
+	listing := &Listing{Secrets: secrets}
+	if answered, err := http.ParseTime(answer.Header.Get("Date")); err == nil {
 		listing.Time = answered
-	}
-	for _, s := range listed.Secrets {
-		if s.UUID == "" {
-			return nil, r.malformed(a, errors.New("the answer lists a client secret without uuid"))
-		}
-		listing.Secrets = append(listing.Secrets, s.clientSecret())
 	}
 	return listing, nil
 }
@@ -86,69 +73,41 @@ func (c *Client) List(ctx context.Context, accessToken Secret, cred Credential) 
 // Add adds a client secret to the credential. It works for IMS at once or, as
 // Adobe does not document that, soon after.
 //
-// The request is sent once and never repeated. The error is an *Error, unless
-// ctx ended first. A secret may have been added all the same, and its value
-// lost, if ctx ended or the Error says MayHaveTakenEffect: List tells.
+// The request is sent once and never repeated. Once it is sent, its answer is
+// waited for even if ctx ends. The error is an *Error, unless ctx ended first.
+// A secret may have been added all the same, and its value lost, if
+// MayHaveTakenEffect says so of the error: List tells.
 func (c *Client) Add(ctx context.Context, accessToken Secret, cred Credential) (*NewSecret, error) {
-	r := call{op: "adding of a client secret", method: http.MethodPost, Token: accessToken, cred: cred}
-	a, err := c.do(adobehttp.Once(ctx), r)
+	call := newCall("adding of a client secret", accessToken, cred)
+	call.Once, call.Finish = true, true
+	answer, err := c.do(ctx, call, http.MethodPost, cred)
 	if err != nil {
 		return nil, err
 	}
-	var added struct {
-		secretJSON
-		Value string `json:"client_secret"`
+	added, err := readAdded(answer.Body, accessToken)
+	if err != nil {
+		return nil, c.http.NewError(call, Malformed, err)
 	}
-	// The value counts even if some other part of the answer is odd: nobody
-	// will ever get it again.
-	_ = json.Unmarshal(a.body, &added)
-	if added.Value == "" {
-		return nil, r.malformed(a, errors.New("the answer is not JSON with the client_secret"))
-	}
-	return &NewSecret{ClientSecret: added.clientSecret(), Value: Secret(added.Value)}, nil
+	return added, nil
 }
 
 // Remove removes the client secret with the uuid for good; tokens obtained with
-// it live on. A 404 counts as success, as the secret is gone. The console may
-// answer the same about a credential that it does not know: List tells the
-// two apart.
+// it live on. A 404 of the console's own counts as success, as the secret is
+// gone. The console may answer the same about a credential that it does not
+// know: List tells the two apart.
 //
-// The error is an *Error, unless ctx ended first. Since the request is repeated,
-// the secret may be gone despite any error.
+// The error is an *Error, unless ctx ended first. Since the request is
+// repeated, the secret may be gone despite any error.
 func (c *Client) Remove(ctx context.Context, accessToken Secret, cred Credential, uuid string) error {
-	r := call{op: "removal of a client secret", method: http.MethodDelete, Token: accessToken, cred: cred, uuid: []string{uuid}}
-	a, err := c.do(ctx, r)
+	call := newCall("removal of a client secret", accessToken, cred)
+	call.EmptyOK = true
+	if !validUUID(uuid, accessToken) {
+		return c.http.NewError(call, Refused, errors.New("the secret to remove is not named by a uuid"))
+	}
+	_, err := c.do(ctx, call, http.MethodDelete, cred, uuid)
 	var failed *Error
-	switch {
-	case errors.As(err, &failed) && failed.Status == http.StatusNotFound:
+	if errors.As(err, &failed) && failed.Kind == Refused && failed.Status == http.StatusNotFound {
 		return nil
-	case err != nil:
-		return err
 	}
-	// A page says that something else than the console answered, and that the
-	// secret may still be there. What Adobe sends with its 200 is not known.
-	if body := bytes.TrimSpace(a.body); len(body) > 0 && !json.Valid(body) {
-		return r.malformed(a, errors.New("the answer is neither empty nor JSON"))
-	}
-	return nil
-}
-
-// secretJSON is a client secret in the API's answers. Of "expires_at", nothing
-// but "PERMANENT" is known.
-type secretJSON struct {
-	UUID    string `json:"uuid"`
-	Created millis `json:"created_at"`
-	Usages  []struct {
-		Last millis `json:"last_used_at"`
-	} `json:"secret_usages"` // one for each grant type, or null
-}
-
-func (s *secretJSON) clientSecret() ClientSecret {
-	c := ClientSecret{UUID: s.UUID, Created: s.Created.Time}
-	for _, usage := range s.Usages {
-		if usage.Last.After(c.LastUsed) {
-			c.LastUsed = usage.Last.Time
-		}
-	}
-	return c
+	return err
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/adobeims/vault-plugin-secrets-adobeims/console"
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/adobehttp"
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/emulator"
 )
 
@@ -26,7 +28,7 @@ func TestLifeOfAClientSecret(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			clock := clockwork.NewFakeClockAt(time.Date(2026, 3, 4, 5, 6, 7, 8e6, time.UTC))
 			adobe.Clock = clock
-			f := start(t, adobe, console.Options{UserAgent: "tests/1"})
+			f := start(t, adobe, console.Options{})
 			clock.Advance(time.Hour)
 
 			added, err := f.Add(t.Context(), f.token, cred)
@@ -51,7 +53,7 @@ func TestLifeOfAClientSecret(t *testing.T) {
 			_, err = f.Add(t.Context(), f.token, cred)
 			e := f.failed(err)
 			require.Equal(t, console.Refused, e.Kind, "two are the limit")
-			require.False(t, e.MayHaveTakenEffect())
+			require.False(t, console.MayHaveTakenEffect(e))
 
 			for range 2 { // the second time it is gone already
 				require.NoError(t, f.Remove(t.Context(), f.token, cred, known[0].UUID))
@@ -134,6 +136,9 @@ func TestAddedWithOddAnswer(t *testing.T) {
 		"wrong types": `{"uuid":7,"created_at":[],"secret_usages":"none","client_secret":"p8e-new"}`,
 		"nulls":       `{"uuid":null,"created_at":null,"client_secret":"p8e-new"}`,
 		"the rest":    `{"client_secret":"p8e-new","client_secrets":[],"extra":{}}`,
+		"path":        `{"uuid":"../..","client_secret":"p8e-new"}`,
+		"itself":      `{"uuid":"p8e-new","client_secret":"p8e-new"}`,
+		"long":        `{"uuid":"` + strings.Repeat("a", 65) + `","client_secret":"p8e-new"}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := answering(t, body(http.StatusAccepted, answer))
@@ -153,21 +158,25 @@ func TestAddressing(t *testing.T) {
 		paths = append(paths, r.Method+" "+r.URL.EscapedPath()+"?"+r.URL.RawQuery)
 	})
 	odd := console.Credential{OrgID: "a/b", CredentialID: "c?d=e#f", ClientID: clientID}
-	require.NoError(t, f.Remove(t.Context(), f.token, odd, "../g h%2F"))
-	require.Equal(t, []string{"DELETE /console/organizations/a%2Fb/credentials/c%3Fd=e%23f/secrets/..%2Fg%20h%252F?"}, paths)
+	require.NoError(t, f.Remove(t.Context(), f.token, odd, "0A-z"))
+	require.Equal(t, []string{"DELETE /console/organizations/a%2Fb/credentials/c%3Fd=e%23f/secrets/0A-z?"}, paths)
 
+	for _, name := range []string{"", ".", "..", "../secrets", "a b", "ü", strings.Repeat("a", 65)} {
+		e := f.failed(f.Remove(t.Context(), f.token, cred, name))
+		require.Equal(t, console.Refused, e.Kind)
+		require.False(t, console.MayHaveTakenEffect(e))
+	}
 	for _, name := range []string{"", ".", ".."} {
 		for _, address := range []struct {
 			cred console.Credential
 			uuid string
 		}{
-			{cred, name},
 			{console.Credential{OrgID: name, CredentialID: "1"}, "u"},
 			{console.Credential{OrgID: "1", CredentialID: name}, "u"},
 		} {
 			e := f.failed(f.Remove(t.Context(), f.token, address.cred, address.uuid))
 			require.Equal(t, console.Refused, e.Kind)
-			require.False(t, e.MayHaveTakenEffect())
+			require.False(t, console.MayHaveTakenEffect(e))
 		}
 	}
 	require.Len(t, paths, 1, "nothing was asked")
@@ -185,10 +194,13 @@ func TestValuesShowNoSecret(t *testing.T) {
 }
 
 func TestNew(t *testing.T) {
-	_, err := console.New(console.DefaultURL, console.Options{CACert: "none"})
-	require.Error(t, err)
-	c := client(t, "http://[", console.Options{})
-	f := start(t, emulator.Options{}, console.Options{})
-	_, err = c.List(t.Context(), f.token, cred)
-	require.Equal(t, console.Refused, f.failed(err).Kind)
+	pool := adobehttp.NewPool("tests/1", time.Now)
+	for _, o := range []console.Options{{URL: console.DefaultURL, CACert: "none"}, {URL: "http://["}, {}} {
+		_, err := console.New(pool, o)
+		require.Error(t, err)
+	}
+	c, err := console.New(pool, console.Options{URL: console.DefaultURL + "/"})
+	require.NoError(t, err)
+	c.Close()
+	c.Close()
 }

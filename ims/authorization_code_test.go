@@ -13,87 +13,181 @@ import (
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/emulator"
 )
 
-const redirectURI = "https://vault.example/v1/adobeims/callback"
+const (
+	redirectURI = "https://vault.example/v1/adobeims/callback"
 
-// webSecret has none of the characters that RFC 6749 §2.3.1 wants encoded in a
-// Basic header. Adobe documents no encoding, and its secrets have none either.
-const webSecret = "p8e-web_secret"
+	// webSecret has the characters that RFC 6749 §2.3.1 wants encoded in a
+	// Basic header. Adobe documents no encoding.
+	webSecret = "p8e-web+/=&% secret"
+)
 
 var webApp = ims.Credential{ClientID: "web", ClientSecret: webSecret}
 
 // consent returns the code of a person who consents.
-func consent(t *testing.T, server *emulator.Server, client *ims.Client, verifier ims.Secret) string {
+func consent(t *testing.T, server *emulator.Server, client *ims.Client, secret string, verifier ims.Secret) ims.Secret {
 	t.Helper()
-	server.AddClient(emulator.Client{ID: "web", CredentialType: emulator.OAuthWebApp, Secrets: []string{webSecret}, RedirectURIs: []string{redirectURI}})
+	server.AddClient(emulator.Client{ID: "web", CredentialType: emulator.OAuthWebApp, Secrets: []string{secret}, RedirectURIs: []string{redirectURI}})
 	redirect, err := server.Allow(client.AuthorizeURL("web", redirectURI, []string{"openid", "offline_access"}, "state", verifier))
 	require.NoError(t, err)
 	u, err := url.Parse(redirect)
 	require.NoError(t, err)
 	require.Equal(t, "state", u.Query().Get("state"))
-	return u.Query().Get("code")
+	return ims.Secret(u.Query().Get("code"))
 }
 
 func TestAuthorizationCode(t *testing.T) {
 	server, client, clock := start(t)
 	verifier := ims.NewVerifier()
-	code := consent(t, server, client, verifier)
-	grant, err := client.Exchange(t.Context(), webApp, redirectURI, code, verifier)
+	plain := ims.Credential{ClientID: "web", ClientSecret: "p8e-web_secret"}
+	grant, err := client.Exchange(t.Context(), plain, redirectURI, consent(t, server, client, "p8e-web_secret", verifier), verifier)
 	require.NoError(t, err)
 	require.True(t, server.Valid(string(grant.AccessToken)))
 	require.True(t, server.Valid(string(grant.RefreshToken)))
 	require.Equal(t, clock.Now().Add(ims.DefaultRefreshLife), grant.RefreshExpires)
 	require.Equal(t, clock.Now().Add(24*time.Hour), grant.Expires)
+	require.Equal(t, []string{"openid", "offline_access"}, grant.Scopes)
+	require.Regexp(t, `@AdobeID$`, grant.UserID)
 
-	next, err := client.Refresh(t.Context(), webApp, grant.RefreshToken)
+	next, err := client.Refresh(t.Context(), plain, grant.RefreshToken)
 	require.NoError(t, err)
 	require.NotEqual(t, grant.RefreshToken, next.RefreshToken)
 	require.False(t, server.Valid(string(grant.RefreshToken)))
+	require.Equal(t, grant.UserID, next.UserID)
 
-	require.NoError(t, client.Revoke(t.Context(), webApp, next.RefreshToken))
-	require.False(t, server.Valid(string(next.RefreshToken)))
+	for _, r := range server.Requests(emulator.TokenPath) {
+		require.Contains(t, r.Header.Get("Authorization"), "Basic ")
+		require.False(t, r.Form.Has("client_secret"))
+	}
+	for range 2 { // the second time it is dead already
+		require.NoError(t, client.Revoke(t.Context(), plain, next.RefreshToken))
+		require.False(t, server.Valid(string(next.RefreshToken)))
+	}
 	revoke := server.Requests(emulator.RevokePath)[0]
 	require.Contains(t, revoke.Header.Get("Authorization"), "Basic ")
 	require.False(t, revoke.Form.Has("client_secret"))
 }
 
+// A server that compares the secret in a Basic header undecoded refuses the
+// client. It is then asked in the form, and from then on at first.
+func TestSecretInTheForm(t *testing.T) {
+	server, client, _ := startWith(t, emulator.Options{RawBasic: true})
+	verifier := ims.NewVerifier()
+	grant, err := client.Exchange(t.Context(), webApp, redirectURI, consent(t, server, client, webSecret, verifier), verifier)
+	require.NoError(t, err)
+	grant, err = client.Refresh(t.Context(), webApp, grant.RefreshToken)
+	require.NoError(t, err)
+	require.NoError(t, client.Revoke(t.Context(), webApp, grant.RefreshToken))
+	require.False(t, server.Valid(string(grant.RefreshToken)))
+	var styles []string
+	for _, r := range append(server.Requests(emulator.TokenPath), server.Requests(emulator.RevokePath)...) {
+		switch {
+		case r.Header.Get("Authorization") != "":
+			require.False(t, r.Form.Has("client_secret"))
+			styles = append(styles, "header")
+		case r.Form.Get("client_secret") == webSecret:
+			styles = append(styles, "form")
+		}
+	}
+	require.Equal(t, []string{"header", "form", "form", "form"}, styles)
+}
+
+func TestClientRefusedInBothStyles(t *testing.T) {
+	const granted = `{"access_token":"made-up","expires_in":300,"refresh_token":"next"}`
+	dead := reply{400, "-", "", `{"error":"access_denied"}`}
+	for name, test := range map[string]struct {
+		answers []reply
+		again   int // how many requests the next refresh makes
+		kind    ims.Kind
+		status  int
+	}{
+		"wrong secret":         {[]reply{wrongSecret, wrongClient}, 2, ims.Refused, 400},
+		"then unavailable":     {[]reply{wrongSecret, {503, "-", "", ""}}, 1, ims.Unavailable, 503},
+		"then a page":          {[]reply{wrongSecret, {403, "-", "", page}}, 1, ims.Malformed, 403},
+		"then the token":       {[]reply{wrongSecret, dead}, 1, ims.Refused, 400},
+		"then a token at last": {[]reply{wrongSecret, {200, "-", "", granted}}, 1, "", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := answering(t, map[string][]reply{emulator.TokenPath: test.answers})
+			grant, err := d.Refresh(t.Context(), webApp, "made-up-refresh-token")
+			require.Len(t, d.asked, 2)
+			require.NotEmpty(t, d.asked[0].header.Get("Authorization"))
+			require.Empty(t, d.asked[1].header.Get("Authorization"))
+			require.Equal(t, webSecret, d.asked[1].form.Get("client_secret"))
+			if test.kind == "" {
+				require.NoError(t, err)
+				require.Equal(t, ims.Secret("next"), grant.RefreshToken)
+			} else {
+				require.Nil(t, grant)
+				require.Equal(t, test.status, failure(t, err, test.kind).Status)
+				require.Equal(t, name == "wrong secret", ims.RefusedWith(err, "invalid_client"))
+				require.False(t, ims.ClientUnknown(err), "what was asked first counts")
+			}
+			d.answers[emulator.TokenPath] = []reply{wrongSecret}
+			if test.again == 1 {
+				d.answers[emulator.TokenPath] = []reply{dead}
+			}
+			before := len(d.asked)
+			_, _ = d.Refresh(t.Context(), webApp, "made-up-refresh-token")
+			require.Len(t, d.asked, before+test.again)
+			require.Equal(t, test.kind == "", d.asked[before].form.Has("client_secret"), "what worked comes first")
+		})
+	}
+}
+
 func TestRefreshExpiryFollowsTheClaims(t *testing.T) {
 	server, client, clock := start(t)
-	server.SetRefreshTokenLife(time.Hour)
+	server.Configure(func(o *emulator.Options) { o.RefreshTokenLife = time.Hour })
 	verifier := ims.NewVerifier()
-	grant, err := client.Exchange(t.Context(), webApp, redirectURI, consent(t, server, client, verifier), verifier)
+	plain := ims.Credential{ClientID: "web", ClientSecret: "p8e-web_secret"}
+	grant, err := client.Exchange(t.Context(), plain, redirectURI, consent(t, server, client, "p8e-web_secret", verifier), verifier)
 	require.NoError(t, err)
 	require.Equal(t, clock.Now().Add(time.Hour), grant.RefreshExpires)
 
 	server.AlterToken(merge(map[string]any{"refresh_token": "opaque"}))
-	grant, err = client.Refresh(t.Context(), webApp, grant.RefreshToken)
+	grant, err = client.Refresh(t.Context(), plain, grant.RefreshToken)
 	require.NoError(t, err)
 	require.Equal(t, clock.Now().Add(ims.DefaultRefreshLife), grant.RefreshExpires)
+}
+
+// The successor of a refresh token comes out beside the error: no other will be
+// had.
+func TestSuccessorBesideAnUnusableToken(t *testing.T) {
+	for name, body := range map[string]string{
+		"no life":         `{"access_token":"made-up","refresh_token":"next"}`,
+		"a life of words": `{"access_token":"made-up","expires_in":"soon","refresh_token":"next"}`,
+		"no token":        `{"refresh_token":"next"}`,
+		"an empty token":  `{"access_token":"","expires_in":300,"refresh_token":"next"}`,
+		"a clock far off": `{"access_token":"e30.eyJjcmVhdGVkX2F0IjoiMTAwMCIsImV4cGlyZXNfaW4iOiIxMDAwIn0.e30","expires_in":300,"refresh_token":"next"}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := answering(t, only(emulator.TokenPath, reply{200, "-", "", body}))
+			refreshed, err := d.Refresh(t.Context(), webApp, "made-up-refresh-token")
+			_ = failure(t, err, ims.Malformed)
+			require.NotContains(t, err.Error(), "next")
+			exchanged, err := d.Exchange(t.Context(), webApp, redirectURI, "made-up-code", "made-up-verifier")
+			_ = failure(t, err, ims.Malformed)
+			for _, grant := range []*ims.Grant{refreshed, exchanged} {
+				require.Equal(t, ims.Secret("next"), grant.RefreshToken)
+				require.Equal(t, began.Add(ims.DefaultRefreshLife), grant.RefreshExpires)
+				require.Zero(t, grant.Expires)
+			}
+		})
+	}
+	d := answering(t, only(emulator.TokenPath, reply{200, "-", "", `{}`}))
+	grant, err := d.Refresh(t.Context(), webApp, "made-up-refresh-token")
+	_ = failure(t, err, ims.Malformed)
+	require.Nil(t, grant)
 }
 
 func TestAuthorizationCodeErrors(t *testing.T) {
 	server, client, _ := start(t)
 	verifier := ims.NewVerifier()
-	code := consent(t, server, client, verifier)
-	var failed *ims.Error
-
-	_, err := client.Exchange(t.Context(), webApp, redirectURI, code, ims.NewVerifier())
-	require.ErrorAs(t, err, &failed, "a verifier that is not the challenge's")
-	_, err = client.Exchange(t.Context(), webApp, redirectURI, "made up", verifier)
-	require.ErrorAs(t, err, &failed)
-	require.Equal(t, ims.Refused, failed.Kind)
-	_, err = client.Refresh(t.Context(), webApp, "made up")
-	require.ErrorAs(t, err, &failed)
-	require.Equal(t, ims.Refused, failed.Kind)
-
-	server.Inject(emulator.Fault{Status: 400, Code: "access_denied", Description: "token made-up-token of " + string(verifier)})
-	_, err = client.Refresh(t.Context(), webApp, "made-up-token")
-	require.NotContains(t, err.Error(), "made-up-token")
-	require.ErrorAs(t, client.Revoke(t.Context(), webApp, "made-up-token"), &failed)
-	require.NotContains(t, failed.Error(), "made-up-token")
-
-	server.ClearFaults()
-	server.AlterToken(merge(map[string]any{"expires_in": 0}))
-	_, err = client.Exchange(t.Context(), webApp, redirectURI, consent(t, server, client, verifier), verifier)
-	require.ErrorAs(t, err, &failed)
-	require.Equal(t, ims.Malformed, failed.Kind)
+	plain := ims.Credential{ClientID: "web", ClientSecret: "p8e-web_secret"}
+	code := consent(t, server, client, "p8e-web_secret", verifier)
+	_, err := client.Exchange(t.Context(), plain, redirectURI, code, ims.NewVerifier())
+	_ = failure(t, err, ims.Refused) // a verifier that is not the challenge's
+	_, err = client.Exchange(t.Context(), plain, redirectURI, "made up", verifier)
+	require.Equal(t, "access_denied", failure(t, err, ims.Refused).Code)
+	_, err = client.Refresh(t.Context(), plain, "made up")
+	_ = failure(t, err, ims.Refused)
 }

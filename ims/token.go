@@ -3,115 +3,148 @@
 package ims
 
 import (
-	"encoding/base64"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
+	"slices"
 	"time"
 
-	"golang.org/x/oauth2"
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/adobehttp"
 )
+
+// maxLife is the longest life of an access token that is believed. Adobe's live
+// for a day at most. A number of seconds beyond it is taken for milliseconds,
+// which older endpoints of IMS answer.
+const maxLife = 31 * 24 * time.Hour
 
 // Token is an access token as IMS granted it.
 type Token struct {
 	AccessToken Secret
 
-	// Issued is when the request for the token was sent. IMS cannot have
-	// counted the token's life from before that.
+	// Issued is when the request for the token was sent, by the Pool's clock.
+	// IMS cannot have counted the token's life from before that.
 	Issued time.Time
 
-	// Expires is when the token ends, at the latest.
+	// Expires is when the token ends, at the latest: the earlier of what the
+	// answer and what the token's own claims say, and later than Issued.
 	Expires time.Time
+
+	// Scopes are those that IMS granted, which may be fewer than were asked
+	// for; nil if neither the answer nor the token tells.
+	Scopes []string
+
+	// UserID is whose token it is: a person's account, or the technical account
+	// of a server-to-server credential. Empty if neither the answer nor the
+	// token tells.
+	UserID string
 }
 
-// maxLife keeps the arithmetic of a nonsensical life within range.
-const maxLife = 10 * 365 * 24 * time.Hour
+// answer is a token endpoint's, so far as it is used. Any field may be of any
+// type: one that is odd must not cost the others.
+type answer struct {
+	AccessToken  any `json:"access_token"`
+	RefreshToken any `json:"refresh_token"`
+	ExpiresIn    any `json:"expires_in"`
+	Scope        any `json:"scope"`
+	Sub          any `json:"sub"`
+	UserID       any `json:"user_id"`
+	OldUserID    any `json:"userId"` // of /ims/token/v2
+}
 
-// newToken takes the token's life from expires_in, in seconds, and from the
-// token's own claims where it is a JWT: the earlier end counts.
-func newToken(granted *oauth2.Token, sent time.Time) (*Token, error) {
-	life, err := lifeFromAnswer(granted.Extra("expires_in"))
-	if err != nil {
-		return nil, err
+// readAnswer reads an answer that is known to be a JSON object.
+func readAnswer(body []byte) (a answer) {
+	_ = json.Unmarshal(body, &a) // a number out of range is left out
+	return a
+}
+
+// refreshToken returns the answer's refresh token, or "".
+func (a answer) refreshToken() Secret {
+	if s, ok := a.RefreshToken.(string); ok && len(s) <= maxToken {
+		return Secret(s)
 	}
+	return ""
+}
+
+// token returns the answer's access token. With an error, it is one that cannot
+// be used: its Expires is zero, and its AccessToken may be empty.
+func (a answer) token(sent time.Time) (Token, error) {
 	// The wall clock: a monotonic one stands still while a machine sleeps.
-	sent = sent.Round(0)
-	token := &Token{AccessToken: Secret(granted.AccessToken), Issued: sent, Expires: sent.Add(life)}
-	if expires, ok := expiryFromClaims(granted.AccessToken); ok && expires.Before(token.Expires) {
-		token.Expires = expires
+	t := Token{Issued: sent.Round(0)}
+	value, _ := a.AccessToken.(string)
+	switch {
+	case value == "":
+		return t, errors.New("the answer has no access_token; check the URL")
+	case len(value) > maxToken:
+		return t, fmt.Errorf("the access_token is longer than %d bytes", maxToken)
+	case !visible(value):
+		return t, errors.New("the access_token has characters that no token has")
 	}
-	if !token.Expires.After(sent) {
-		return nil, fmt.Errorf("but by its own claims the token expired at %s, before it was asked for: compare the clock of this machine",
-			token.Expires.UTC().Format(time.RFC3339))
+	claims, _ := ReadClaims(value)
+	t.AccessToken = Secret(value)
+	t.UserID = cmp.Or(name(a.Sub), name(a.UserID), name(a.OldUserID), claims.UserID)
+	if t.Scopes = readScopes(a.Scope); t.Scopes == nil {
+		t.Scopes = claims.Scopes
 	}
-	return token, nil
+	expires, err := tokenEnd(t.Issued, a.ExpiresIn, claims)
+	if err != nil {
+		return t, err
+	}
+	t.Expires = expires
+	return t, nil
 }
 
-func lifeFromAnswer(value any) (time.Duration, error) {
-	if value == nil {
-		return 0, errors.New("but the answer has no expires_in")
+// tokenEnd decides when an access token ends that was asked for at a time: by
+// the answer's expires_in, in seconds, and by the token's claims, the earlier
+// counts.
+func tokenEnd(sent time.Time, expiresIn any, claims Claims) (time.Time, error) {
+	var life time.Duration
+	switch {
+	case expiresIn != nil:
+		var err error
+		if life, err = answeredLife(expiresIn); err != nil {
+			return time.Time{}, err
+		}
+	case !claims.Expires.IsZero():
+		// Not the end alone: the clock here may be behind Adobe's.
+		life = min(claims.Expires.Sub(claims.Created), maxLife)
+	default:
+		return time.Time{}, errors.New("the answer has no expires_in, nor has the token")
 	}
-	seconds, err := number(value)
-	if err != nil {
-		return 0, errors.New("but expires_in is not a number")
+	end := sent.Add(life)
+	if !claims.Expires.IsZero() && claims.Expires.Before(end) {
+		end = claims.Expires
 	}
-	if seconds <= 0 {
-		return 0, fmt.Errorf("but expires_in is %v, not a positive number of seconds", seconds)
+	if !end.After(sent) {
+		return time.Time{}, fmt.Errorf("by its own claims the token expired at %s, before it was asked for; compare the clock of this machine",
+			end.UTC().Format(time.RFC3339))
 	}
-	return seconds.times(time.Second), nil
+	return end, nil
 }
 
-// expiryFromClaims reads created_at and expires_in of an IMS token, which are
-// milliseconds written as strings. A token without them tells nothing.
-func expiryFromClaims(token string) (time.Time, bool) {
-	parts := strings.Split(token, ".")
-	if len(parts) != 3 {
-		return time.Time{}, false
+func answeredLife(expiresIn any) (time.Duration, error) {
+	n, err := number(expiresIn)
+	switch {
+	case err != nil:
+		return 0, errors.New("expires_in is not a number")
+	case n < 1:
+		return 0, fmt.Errorf("expires_in is %v, which is not a positive number of seconds", n)
+	case n > maxLife.Seconds():
+		return min(span(n, time.Millisecond), maxLife), nil
 	}
-	payload, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[1], "="))
-	if err != nil {
-		return time.Time{}, false
-	}
-	var claims struct {
-		CreatedAt any `json:"created_at"`
-		ExpiresIn any `json:"expires_in"`
-	}
-	if err := json.Unmarshal(payload, &claims); err != nil {
-		return time.Time{}, false
-	}
-	created, err := number(claims.CreatedAt)
-	if err != nil {
-		return time.Time{}, false
-	}
-	life, err := number(claims.ExpiresIn)
-	if err != nil {
-		return time.Time{}, false
-	}
-	return time.UnixMilli(int64(created)).UTC().Add(life.times(time.Millisecond)), true
+	return span(n, time.Second), nil
 }
 
-type quantity float64
-
-// number reads a JSON number or a string that holds one: Adobe's services and
-// their documentation use both.
-func number(value any) (quantity, error) {
-	switch v := value.(type) {
-	case float64:
-		return quantity(v), nil
-	case int64:
-		return quantity(v), nil
-	case string:
-		n, err := strconv.ParseInt(strings.TrimSpace(v), 10, 64)
-		return quantity(n), err
+// withoutEchoes drops the IDs and scopes that repeat a part of the client's
+// secret, or the token: they come from outside, and are shown and logged.
+func (t *Token) withoutEchoes(clientSecret Secret) {
+	echoes := func(word string) bool {
+		return word == string(t.AccessToken) || adobehttp.Quote(word, clientSecret) != word
 	}
-	return 0, errors.New("neither a number nor a string")
-}
-
-func (q quantity) times(unit time.Duration) time.Duration {
-	if float64(q) >= float64(maxLife/unit) {
-		return maxLife
+	if echoes(t.UserID) {
+		t.UserID = ""
 	}
-	return time.Duration(float64(q) * float64(unit))
+	if t.Scopes = slices.DeleteFunc(t.Scopes, echoes); len(t.Scopes) == 0 {
+		t.Scopes = nil
+	}
 }

@@ -13,7 +13,7 @@ import (
 
 	adobeims "github.com/adobeims/vault-plugin-secrets-adobeims"
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/emulator"
-	"github.com/adobeims/vault-plugin-secrets-adobeims/test/internal/vaulttest"
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/vaulttest"
 )
 
 func TestReadToken(t *testing.T) {

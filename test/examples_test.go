@@ -25,7 +25,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/emulator"
-	"github.com/adobeims/vault-plugin-secrets-adobeims/test/internal/vaulttest"
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/vaulttest"
 )
 
 const examples = "../examples/"

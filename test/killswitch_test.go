@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/emulator"
-	"github.com/adobeims/vault-plugin-secrets-adobeims/test/internal/vaulttest"
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/vaulttest"
 )
 
 // threeOutstanding makes the role firefly have three outstanding tokens: other scopes, another token. It

@@ -19,7 +19,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	adobeims "github.com/adobeims/vault-plugin-secrets-adobeims"
-	"github.com/adobeims/vault-plugin-secrets-adobeims/test/internal/vaulttest"
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/vaulttest"
 )
 
 // pluginHost runs the plugin as Vault does. The versions of go-plugin and grpc in it are newer than those

@@ -8,7 +8,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/adobeims/vault-plugin-secrets-adobeims/test/internal/vaulttest"
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/emulator"
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/vaulttest"
 )
 
 const (
@@ -26,7 +27,7 @@ func TestNobodyWaits(t *testing.T) {
 	vault.Write(t, "adobeims/roles/leaseless", vaulttest.Data{"scopes": "openid", "leased": false})
 	vault.Write(t, "adobeims/roles/seldom", vaulttest.Data{"scopes": "firefly_api"})
 	vault.Write(t, "adobeims/roles/idle", vaulttest.Data{"scopes": "AdobeID"})
-	ims.SetLatency(refreshedLatency)
+	ims.Configure(func(o *emulator.Options) { o.Latency = refreshedLatency })
 	ims.ResetCounters() // the config was verified with a token
 
 	leased := []*reader{

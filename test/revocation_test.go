@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/emulator"
-	"github.com/adobeims/vault-plugin-secrets-adobeims/test/internal/vaulttest"
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/vaulttest"
 )
 
 const (
@@ -246,7 +246,7 @@ func (r *revoking) testKillSwitch(t *testing.T) {
 }
 
 func (r *revoking) testExpiredMeanwhile(t *testing.T) {
-	r.ims.SetTokenLife(3 * time.Second)
+	r.ims.Configure(func(o *emulator.Options) { o.TokenLife = 3 * time.Second })
 	token, _ := r.lease(t, singlePath)
 	r.vault.Kill()
 	_, expires := lifeOf(t, token)

@@ -20,7 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/emulator"
-	"github.com/adobeims/vault-plugin-secrets-adobeims/test/internal/vaulttest"
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/vaulttest"
 )
 
 const (

@@ -10,10 +10,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/helper/consts"
 	"github.com/hashicorp/vault/sdk/logical"
 	"github.com/hashicorp/vault/sdk/plugin"
 )
@@ -49,7 +51,11 @@ func factory(ctx context.Context, conf *logical.BackendConfig) (logical.Backend,
 		path("leased", func() *logical.Response { return secret.Response(answers.Leased, nil) }),
 		path("leaseless", func() *logical.Response { return &logical.Response{Data: answers.Leaseless} }),
 	}
-	return b, b.Setup(ctx, conf)
+	seen := *conf
+	if seen.System != nil { // there is none at the plugin's registration
+		seen.System = &systemView{SystemView: conf.System}
+	}
+	return b, b.Setup(ctx, &seen)
 }
 
 func path(pattern string, answer func() *logical.Response) *framework.Path {
@@ -63,4 +69,24 @@ func path(pattern string, answer func() *logical.Response) *framework.Path {
 			},
 		},
 	}
+}
+
+// systemView keeps Vault's answer about replication for a second, as the engine
+// does. The SDK asks for it at each request; with that call back to Vault this
+// would be no ceiling.
+type systemView struct {
+	logical.SystemView
+
+	mu    sync.Mutex
+	asked time.Time
+	state consts.ReplicationState
+}
+
+func (v *systemView) ReplicationState() consts.ReplicationState {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.asked.IsZero() || time.Since(v.asked) >= time.Second {
+		v.state, v.asked = v.SystemView.ReplicationState(), time.Now()
+	}
+	return v.state
 }

@@ -5,100 +5,111 @@ package adobehttp
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"time"
 )
 
-// ErrTooLarge is returned for an answer of more than MaxAnswer bytes.
-var ErrTooLarge = fmt.Errorf("the answer is larger than %d bytes", MaxAnswer)
+// maxAnswer is how much of an answer is read, in bytes. A token answer is a few
+// kilobytes.
+const maxAnswer = 1 << 20
 
-// Trace tells a caller about the last attempt of its request.
-type Trace struct {
-	// Sent is when the attempt was sent: before the server can have acted.
-	Sent time.Time
+var errTooLarge = fmt.Errorf("the answer is larger than %d bytes", maxAnswer)
 
-	// Status is the answer's HTTP status; 0 if no answer came.
-	Status int
+// unsent is why an attempt was not sent. It ends the request.
+type unsent struct{ Err error }
 
-	// Header is the answer's header; empty if no answer came.
-	Header http.Header
-}
-
-type traceKey struct{}
-
-// WithTrace returns a context whose request fills in the Trace. The Trace may
-// be read once the request has returned.
-func WithTrace(ctx context.Context) (context.Context, *Trace) {
-	t := &Trace{Header: http.Header{}}
-	return context.WithValue(ctx, traceKey{}, t), t
-}
+func (u *unsent) Error() string { return u.Err.Error() }
+func (u *unsent) Unwrap() error { return u.Err }
 
 // attempts sends one attempt of a request and reads its whole answer, so that
 // an answer that stalls or breaks off is a failed attempt like any other.
-type attempts struct {
-	base    http.RoundTripper
-	options Options
+type attempts struct{ client *Client }
+
+// RoundTrip implements http.RoundTripper. What is wrong with an answer is left
+// in the Call, for the retries and the judge.
+func (a attempts) RoundTrip(req *http.Request) (*http.Response, error) {
+	c, caller := a.client, req.Context()
+	call := callOf(caller)
+	call.attempts++
+	if err := c.takeTurn(caller, call, call.attempts == 1); err != nil {
+		return nil, &unsent{err}
+	}
+	defer c.giveTurnBack(call)
+	if err := proceed(caller); err != nil {
+		return nil, &unsent{err}
+	}
+	if caller.Err() != nil {
+		return nil, &unsent{caller.Err()}
+	}
+	base := c.pool.useTransport(c.transport)
+	defer c.pool.leaveTransport(c.transport)
+	return c.send(caller, call, base, req)
 }
 
-func (a *attempts) RoundTrip(req *http.Request) (*http.Response, error) {
-	caller := req.Context()
-	if gate := a.options.Gate; gate != nil {
-		if err := gate.Acquire(caller, 1); err != nil {
-			return nil, err
-		}
-		defer gate.Release(1)
-	}
-	trace, _ := caller.Value(traceKey{}).(*Trace)
-	if trace == nil {
-		trace = &Trace{}
-	}
-	*trace = Trace{Sent: a.options.Now(), Header: http.Header{}}
-
+func (c *Client) send(caller context.Context, call *Call, base http.RoundTripper, req *http.Request) (*http.Response, error) {
 	ctx := caller
-	if a.options.Timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, a.options.Timeout)
-		defer cancel()
+	if call.Finish {
+		ctx = context.WithoutCancel(ctx)
 	}
+	ctx, cancel := context.WithTimeout(ctx, c.options.Timeout)
+	defer cancel()
 	req = req.Clone(ctx)
-	req.Header.Set("User-Agent", a.options.UserAgent)
-	if caller.Value(onceKey{}) == nil {
-		// Not sent, but tells the transport that the request may go over another
-		// connection where a kept-alive one turns out to be dead.
+	req.Header.Set("User-Agent", c.pool.userAgent)
+	if !call.Once {
+		// Not sent, but tells the transport that the request may go over
+		// another connection where a kept-alive one turns out to be closed.
 		req.Header["Idempotency-Key"] = []string{}
 	}
 
-	resp, err := a.base.RoundTrip(req)
-	if err == nil {
-		trace.Status, trace.Header = resp.StatusCode, resp.Header
-		err = buffer(resp)
-	}
+	call.Sent, call.Status, call.Header, call.failure = c.pool.now(), 0, http.Header{}, nil
+	resp, body, err := c.exchange(call, base, req)
 	if err != nil && caller.Err() == nil && ctx.Err() != nil {
-		err = fmt.Errorf("no complete answer within %s: %w", a.options.Timeout, err)
+		return nil, fmt.Errorf("no complete answer within %s", c.options.Timeout)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return resp, nil
-}
-
-// buffer replaces the answer's body by the bytes read from it.
-func buffer(resp *http.Response) error {
-	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxAnswer+1))
-	closeErr := resp.Body.Close()
-	switch {
-	case err != nil:
-		return fmt.Errorf("reading the answer: %w", err)
-	case len(body) > MaxAnswer:
-		return ErrTooLarge
-	case closeErr != nil:
-		return fmt.Errorf("reading the answer: %w", closeErr)
-	}
+	c.noteAnswer(call)
 	// Every service here answers in JSON. Without the label, oauth2 would take
 	// an answer for a form.
 	resp.Header.Set("Content-Type", "application/json")
 	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
-	return nil
+	return resp, nil
+}
+
+// exchange sends the request, reads the answer and judges it.
+func (c *Client) exchange(call *Call, base http.RoundTripper, req *http.Request) (*http.Response, []byte, error) {
+	resp, err := base.RoundTrip(req)
+	if err != nil {
+		if headerTooLarge(err) {
+			call.failure = c.NewError(call, Malformed, fmt.Errorf("the header of the answer is larger than %d bytes", maxHeader))
+		}
+		return nil, nil, err
+	}
+	body, err := readBody(resp.Body)
+	switch {
+	case err != nil && speaksByStatus(resp.StatusCode):
+		body, err = nil, nil
+	case err != nil && !errors.Is(err, errTooLarge):
+		return nil, nil, err
+	}
+	call.Status, call.Header = resp.StatusCode, resp.Header
+	call.failure = c.judge(call, body, err)
+	return resp, body, nil
+}
+
+func readBody(from io.ReadCloser) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(from, maxAnswer+1))
+	closeErr := from.Close()
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("reading the answer: %w", err)
+	case len(body) > maxAnswer:
+		return nil, errTooLarge
+	case closeErr != nil:
+		return nil, fmt.Errorf("reading the answer: %w", closeErr)
+	}
+	return body, nil
 }

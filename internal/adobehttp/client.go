@@ -1,134 +1,154 @@
 // SPDX-License-Identifier: MPL-2.0
 
-// Package adobehttp is the HTTP that every client of an Adobe service here
-// shares: one kept-alive transport with a time limit for each attempt, bounded
-// answers, no redirects, and retries that honour Retry-After.
 package adobehttp
 
 import (
+	"cmp"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
+	"io"
 	"net/http"
-	"strconv"
+	"net/url"
+	"sync"
 	"time"
 
-	"github.com/hashicorp/go-cleanhttp"
 	"github.com/hashicorp/go-retryablehttp"
-	"golang.org/x/sync/semaphore"
 )
 
-const (
-	// MaxAnswer is how much of an answer is read, in bytes. A token answer is
-	// a few kilobytes.
-	MaxAnswer = 1 << 20
+// defaultTimeout is the limit of an attempt where the Options have none: an
+// attempt without a limit would keep its turn for good.
+const defaultTimeout = 30 * time.Second
 
-	// maxRetryAfter is how long an attempt waits because the server said so.
-	// A longer Retry-After ends the retries; it is the caller's to honour.
-	maxRetryAfter = 2 * time.Second
-)
+// Service is who is asked.
+type Service struct {
+	// Name is how errors call it, such as "IMS".
+	Name string
 
-// Waits between attempts grow linearly with jitter: the first lies between
-// these two, the second between twice these, and so on.
-const (
-	retryWaitMin = 100 * time.Millisecond
-	retryWaitMax = 300 * time.Millisecond
-)
+	// IDHeader is the header of its answers that names the request, such as
+	// "x-debug-id".
+	IDHeader string
+}
 
-// Options says how a client reaches its server. The zero value of a field is
-// its default.
+// Options says where a client's requests go, and how. All but the URL may be
+// zero.
 type Options struct {
+	// URL is the server's, such as "https://ims-na1.adobelogin.com". Clients of
+	// the same URL share its turns.
+	URL string
+
 	// CACert is a PEM bundle of the authorities to trust. Empty means those
 	// of the system.
 	CACert string
 
 	// Timeout limits one attempt, from sending the request to the last byte of
-	// the answer. Waiting for a turn at the Gate does not count. 0 means none.
+	// the answer. Waiting for a turn does not count. 0 means 30 seconds.
 	Timeout time.Duration
 
 	// MaxRetries is how often a request is repeated after a 429, a 5xx or a
 	// network error.
 	MaxRetries int
-
-	// UserAgent is sent with every request.
-	UserAgent string
-
-	// Gate limits the requests under way at once, over all the clients that
-	// share it. Nil means no limit.
-	Gate *semaphore.Weighted
-
-	// Now is the clock. Nil means time.Now.
-	Now func() time.Time
 }
 
-// New returns an HTTP client that sends requests as the Options say, or an error
-// if CACert holds no certificate. HTTPS_PROXY, HTTP_PROXY and NO_PROXY of the
-// environment apply. Idle connections close by themselves after 90 seconds.
-func New(o Options) (*http.Client, error) {
-	base := cleanhttp.DefaultPooledTransport()
-	base.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
-	base.MaxIdleConnsPerHost = 16
-	if o.CACert != "" {
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM([]byte(o.CACert)) {
-			return nil, errors.New("the PEM bundle holds no certificate")
-		}
-		base.TLSClientConfig.RootCAs = pool
-	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
+// Client sends requests to one server. It is safe for concurrent use.
+type Client struct {
+	pool      *Pool
+	service   Service
+	options   Options
+	transport *transport
+	http      *http.Client
+	closing   sync.Once
+}
 
+// Answer is an answer of Adobe's: a JSON object, or nothing where that is the
+// documented success.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// Client returns a client of a server, or an error that says what is wrong with
+// the Options. Who makes one closes it.
+func (p *Pool) Client(s Service, o Options) (*Client, error) {
+	o.URL = serverURL(o.URL)
+	o.Timeout = cmp.Or(max(o.Timeout, 0), defaultTimeout)
+	if u, err := url.Parse(o.URL); err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
+		return nil, errors.New("the URL is not that of a server")
+	}
+	t, err := p.openTransport(o)
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{pool: p, service: s, options: o, transport: t}
 	retrying := &retryablehttp.Client{
-		HTTPClient:   &http.Client{Transport: &attempts{base: base, options: o}, CheckRedirect: noRedirect},
+		HTTPClient:   &http.Client{Transport: attempts{c}, CheckRedirect: noRedirect},
 		RetryWaitMin: retryWaitMin,
 		RetryWaitMax: retryWaitMax,
 		RetryMax:     o.MaxRetries,
-		CheckRetry:   o.shouldRetry,
-		Backoff:      retryablehttp.RateLimitLinearJitterBackoff,
+		CheckRetry:   shouldRetry,
+		Backoff:      backoff(p.now),
 		ErrorHandler: retryablehttp.PassthroughErrorHandler,
 	}
-	return &http.Client{Transport: &retryablehttp.RoundTripper{Client: retrying}, CheckRedirect: noRedirect}, nil
+	c.http = &http.Client{
+		Transport:     &judged{client: c, next: &retryablehttp.RoundTripper{Client: retrying}},
+		CheckRedirect: noRedirect,
+	}
+	return c, nil
 }
 
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-type onceKey struct{}
+// Close ends the use of the client. Requests under way finish; when nobody uses
+// the connections any more, they are closed.
+func (c *Client) Close() { c.closing.Do(func() { c.pool.closeTransport(c.transport) }) }
 
-// Once returns a context whose requests are sent a single time, whatever
-// becomes of them: for calls that must not take effect twice.
-func Once(ctx context.Context) context.Context { return context.WithValue(ctx, onceKey{}, true) }
-
-type unrepeatedKey struct{}
-
-// WithoutRetries returns a context whose requests are not repeated, whatever the
-// client's MaxRetries. A kept-alive connection that turns out to be dead is no
-// attempt yet.
-func WithoutRetries(ctx context.Context) context.Context {
-	return context.WithValue(ctx, unrepeatedKey{}, true)
+// HTTP returns an HTTP client for requests that others make (oauth2), and the
+// context that they have to be made with. It returns good answers only, whose
+// bodies need no closing. Failure says what its errors mean.
+func (c *Client) HTTP(ctx context.Context, call *Call) (context.Context, *http.Client) {
+	return withCall(ctx, call), c.http
 }
 
-func (o Options) shouldRetry(ctx context.Context, resp *http.Response, err error) (bool, error) {
-	if ctx.Value(onceKey{}) != nil || ctx.Value(unrepeatedKey{}) != nil || errors.Is(err, ErrTooLarge) {
-		return false, nil
+// Do sends a request and returns a good answer. The error is an *Error, unless
+// the caller's context ended (its own error) or WithProceed's function did not
+// let the request pass (the function's).
+func (c *Client) Do(ctx context.Context, call *Call, req *http.Request) (*Answer, error) {
+	resp, err := c.http.Do(req.WithContext(withCall(ctx, call)))
+	if err != nil {
+		return nil, c.Failure(call, err, errors.New("the answer cannot be read"))
 	}
-	if resp != nil && (ctx.Err() != nil || RetryAfter(resp.Header, o.Now()) > maxRetryAfter) {
-		return false, nil // what was answered counts
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, c.NewError(call, Unreachable, errors.New("the answer cannot be read"))
 	}
-	return retryablehttp.DefaultRetryPolicy(ctx, resp, err)
+	return &Answer{Status: resp.StatusCode, Header: resp.Header, Body: body}, nil
 }
 
-// RetryAfter is how long the server asks to be left alone, in either form of
-// RFC 9110 §10.2.3; 0 if it does not say.
-func RetryAfter(h http.Header, now time.Time) time.Duration {
-	value := h.Get("Retry-After")
-	if seconds, err := strconv.Atoi(value); err == nil {
-		const most = 24 * 60 * 60
-		return time.Duration(min(max(seconds, 0), most)) * time.Second
+// Failure returns what a request through HTTP failed with, without what
+// net/http and oauth2 put around it: an error as Do returns it. An error that
+// sending the request did not bring means that a good answer was of no use to
+// who made the request: that is an *Error of kind Malformed with the cause
+// given.
+func (c *Client) Failure(call *Call, err, unusable error) error {
+	var sending *url.Error
+	if errors.As(err, &sending) {
+		return sending.Err
 	}
-	if at, err := http.ParseTime(value); err == nil {
-		return max(at.Sub(now), 0)
+	return c.NewError(call, Malformed, unusable)
+}
+
+// NewError returns the failure of a call after its last attempt, for callers
+// that find fault with a good answer. The words of the cause are shown as they
+// are.
+func (c *Client) NewError(call *Call, kind Kind, cause error) *Error {
+	return &Error{
+		Service:   c.service.Name,
+		Op:        call.Op,
+		Kind:      kind,
+		Status:    call.Status,
+		IDHeader:  c.service.IDHeader,
+		RequestID: Quote(call.Header.Get(c.service.IDHeader), call.Secrets...),
+		Err:       cause,
 	}
-	return 0
 }

@@ -112,6 +112,7 @@ func TestAuthorizeRefused(t *testing.T) {
 		"unknown client":      {pairs: []string{"client_id", "x"}, status: http.StatusBadRequest},
 		"server-to-server":    {pairs: []string{"client_id", clientID}, status: http.StatusBadRequest},
 		"long state":          {pairs: []string{"state", strings.Repeat("s", 4097)}, status: http.StatusBadRequest},
+		"no scope":            {pairs: []string{"scope", ""}, status: http.StatusFound, err: "invalid_scope"},
 		"scope not allowed":   {pairs: []string{"scope", "openid,more"}, status: http.StatusFound, err: "invalid_scope"},
 		"other response type": {pairs: []string{"response_type", "token"}, status: http.StatusFound, err: "unsupported_response_type"},
 	} {
@@ -199,13 +200,79 @@ func TestAuthorizationCodeRefused(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, f.postAsWeb(emulator.TokenPath, late...).status)
 }
 
-func TestUserGrantsByForm(t *testing.T) {
-	for _, accepted := range []bool{false, true} {
-		f := start(t, emulator.Options{FormUserGrants: accepted})
-		a := f.post(emulator.TokenPath, "grant_type", "authorization_code", "code", f.code(), "code_verifier", verifier,
-			"client_id", webID, "client_secret", webSecret)
-		require.Equal(t, accepted, a.status == http.StatusOK)
+func TestUserGrants(t *testing.T) {
+	const odd = "a+b%2F c:d"
+	for how, accepted := range map[emulator.ClientAuth]struct{ basic, form bool }{
+		emulator.BasicOrForm: {true, true},
+		emulator.BasicOnly:   {true, false},
+		emulator.FormOnly:    {false, true},
+	} {
+		t.Run(string(how), func(t *testing.T) {
+			f := start(t, emulator.Options{UserGrants: how})
+			f.AddClient(emulator.Client{
+				ID: webID, CredentialType: emulator.OAuthWebApp, Secrets: []string{odd}, RedirectURIs: []string{redirectURI},
+			})
+			grant := func() []string {
+				return []string{"grant_type", "authorization_code", "code", f.code(), "code_verifier", verifier}
+			}
+			basic := f.request(http.MethodPost, emulator.TokenPath, form(grant()...))
+			basic.SetBasicAuth(url.QueryEscape(webID), url.QueryEscape(odd))
+			require.Equal(t, accepted.basic, f.send(basic).status == http.StatusOK)
+			inForm := append(grant(), "client_id", webID, "client_secret", odd)
+			require.Equal(t, accepted.form, f.post(emulator.TokenPath, inForm...).status == http.StatusOK)
+		})
 	}
+}
+
+func TestRawBasic(t *testing.T) {
+	const odd = "a+b%2F c:d"
+	for _, raw := range []bool{false, true} {
+		f := start(t, emulator.Options{RawBasic: raw})
+		f.AddClient(emulator.Client{
+			ID: webID, CredentialType: emulator.OAuthWebApp, Secrets: []string{odd}, RedirectURIs: []string{redirectURI},
+		})
+		for secret, want := range map[string]bool{url.QueryEscape(odd): !raw, odd: raw} {
+			r := f.request(http.MethodPost, emulator.RevokePath, form("token", "x"))
+			r.SetBasicAuth(webID, secret)
+			require.Equal(t, want, f.send(r).status == http.StatusOK, secret)
+		}
+	}
+}
+
+func TestWhoSignsIn(t *testing.T) {
+	f := start(t, emulator.Options{})
+	const id = "0123456789ABCDEF01234567@AdobeID"
+	sub := func(person string) (sub, userID any) {
+		redirect, err := f.AllowAs(f.authorizeURL(), person)
+		require.NoError(t, err)
+		got := f.postAsWeb(emulator.TokenPath, "grant_type", "authorization_code",
+			"code", f.query(redirect).Get("code"), "code_verifier", verifier).json(t)
+		_, claims := f.verify(got["access_token"].(string))
+		return got["sub"], claims["user_id"]
+	}
+	ann := emulator.UserID("ann@example.com")
+	require.Regexp(t, `^[0-9A-F]{24}@AdobeID$`, ann)
+	require.NotEqual(t, ann, emulator.UserID("bob@example.com"))
+	require.Equal(t, id, emulator.UserID(id))
+	for person, want := range map[string]string{"ann@example.com": ann, id: id} {
+		got, claim := sub(person)
+		require.Equal(t, want, got)
+		require.Equal(t, want, claim)
+	}
+}
+
+func TestCodeIsAToken(t *testing.T) {
+	f := start(t, emulator.Options{})
+	code := f.code()
+	_, claims := f.verify(code)
+	require.Equal(t, "authorization_code", claims["type"])
+	require.Equal(t, webID, claims["client_id"])
+	validate := func() map[string]any {
+		return f.post(emulator.ValidatePath, "type", "authorization_code", "client_id", webID, "token", code).json(t)
+	}
+	require.Equal(t, true, validate()["valid"])
+	f.clock.Advance(10 * time.Minute)
+	require.Equal(t, map[string]any{"valid": false, "reason": "expired"}, validate())
 }
 
 func TestOtherChallenges(t *testing.T) {
@@ -257,6 +324,60 @@ func TestRefresh(t *testing.T) {
 	}
 }
 
+func TestScopeOfAPerson(t *testing.T) {
+	for _, narrow := range []bool{false, true} {
+		f := start(t, emulator.Options{NarrowScopes: narrow})
+		exchange := func(pairs ...string) answer {
+			grant := []string{"grant_type", "authorization_code", "code", f.code(), "code_verifier", verifier}
+			return f.postAsWeb(emulator.TokenPath, append(grant, pairs...)...)
+		}
+		scopes := func(a answer) (told, claimed any) {
+			require.Equal(t, http.StatusOK, a.status, a.body)
+			_, claims := f.verify(a.json(t)["access_token"].(string))
+			return a.json(t)["scope"], claims["scope"]
+		}
+		refreshing := func(scope string) answer {
+			return f.postAsWeb(emulator.TokenPath, "grant_type", "refresh_token", "scope", scope,
+				"refresh_token", exchange().json(t)["refresh_token"].(string))
+		}
+		for _, ask := range []func(scope string) answer{func(scope string) answer { return exchange("scope", scope) }, refreshing} {
+			told, claimed := scopes(ask(""))
+			require.Nil(t, told)
+			require.Equal(t, "openid,offline_access", claimed)
+			told, claimed = scopes(ask("openid"))
+			require.Nil(t, told)
+			require.Equal(t, "openid", claimed)
+
+			more := ask("openid email")
+			if !narrow {
+				require.Equal(t, map[string]any{"error": "invalid_scope"}, more.json(t))
+				continue
+			}
+			told, claimed = scopes(more)
+			require.Equal(t, "openid", told)
+			require.Equal(t, "openid", claimed)
+			require.Equal(t, map[string]any{"error": "invalid_scope"}, ask("email").json(t))
+		}
+	}
+}
+
+func TestRefreshRefusedForItsScopeUsesNothingUp(t *testing.T) {
+	f := start(t, emulator.Options{})
+	token := f.authorize()["refresh_token"].(string)
+	a := f.postAsWeb(emulator.TokenPath, "grant_type", "refresh_token", "refresh_token", token, "scope", "email")
+	require.Equal(t, http.StatusBadRequest, a.status)
+	require.Equal(t, http.StatusOK, f.refresh(token).status)
+}
+
+func TestRefreshWithFewerScopesKeepsTheRest(t *testing.T) {
+	f := start(t, emulator.Options{})
+	token := f.authorize()["refresh_token"].(string)
+	a := f.postAsWeb(emulator.TokenPath, "grant_type", "refresh_token", "refresh_token", token, "scope", "openid")
+	got := f.refresh(a.json(t)["refresh_token"]).json(t)
+	_, claims := f.verify(got["access_token"].(string))
+	require.Equal(t, "openid,offline_access", claims["scope"])
+}
+
 func TestRefreshTokenExpires(t *testing.T) {
 	f := start(t, emulator.Options{})
 	token := f.authorize()["refresh_token"]
@@ -265,7 +386,7 @@ func TestRefreshTokenExpires(t *testing.T) {
 	f.clock.Advance(14 * 24 * time.Hour)
 	require.Equal(t, http.StatusBadRequest, f.refresh(token).status)
 
-	f.SetRefreshTokenLife(time.Hour)
+	f.Configure(func(o *emulator.Options) { o.RefreshTokenLife = time.Hour })
 	token = f.authorize()["refresh_token"]
 	f.clock.Advance(time.Hour)
 	require.Equal(t, http.StatusBadRequest, f.refresh(token).status)

@@ -12,7 +12,8 @@ import (
 
 const consolePrefix = "/console/"
 
-// SecretsPath is where the Developer Console has the client secrets of a credential; a secret's uuid follows after a slash.
+// SecretsPath is where the Developer Console has the client secrets of a
+// credential; a secret's uuid follows after a slash.
 func SecretsPath(consoleOrgID, credentialID string) string {
 	return consolePrefix + "organizations/" + consoleOrgID + "/credentials/" + credentialID + "/secrets"
 }
@@ -77,7 +78,8 @@ func (s *Server) serveRemoveSecret(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// credential returns the ID of the client whose secrets r is about, once r proved that it may manage them.
+// credential returns the ID of the client whose secrets r is about, once r
+// proved that it may manage them.
 func (s *Server) credential(r *http.Request) (clientID string, refusal *gatewayError) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

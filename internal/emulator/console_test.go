@@ -97,7 +97,7 @@ func TestConsoleVariants(t *testing.T) {
 
 func TestSecretDelay(t *testing.T) {
 	f := start(t, emulator.Options{SecretDelay: time.Hour})
-	f.SetSecretDelay(time.Minute)
+	f.Configure(func(o *emulator.Options) { o.SecretDelay = time.Minute })
 	secret, err := f.AddSecret(clientID)
 	require.NoError(t, err)
 	mint := func() answer {
@@ -135,7 +135,7 @@ func TestConsoleRefused(t *testing.T) {
 		"token without scope": {
 			f.mint("openid,read_client_secret"), clientID, secretsPath, http.StatusForbidden, 403000,
 		},
-		"other organization": {token, clientID, emulator.SecretsPath("1", "436084"), http.StatusForbidden, 403000},
+		"other organisation": {token, clientID, emulator.SecretsPath("1", "436084"), http.StatusForbidden, 403000},
 		"other credential":   {token, clientID, emulator.SecretsPath("23294", "1"), http.StatusNotFound, 404000},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -21,40 +21,23 @@ func startWithControl(t *testing.T) *fixture {
 	return f
 }
 
-func (f *fixture) postJSON(path, body string) answer {
+// control posts JSON the way curl -d does: as if it were a form.
+func (f *fixture) control(path, body string) answer {
 	f.t.Helper()
-	r, err := http.NewRequestWithContext(f.t.Context(), http.MethodPost, f.url+path, strings.NewReader(body))
+	r, err := http.NewRequestWithContext(f.t.Context(), http.MethodPost, f.url+"/emulator/"+path, strings.NewReader(body))
 	require.NoError(f.t, err)
-	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	return f.send(r)
 }
 
-func TestControlFaults(t *testing.T) {
+func TestControl(t *testing.T) {
 	f := startWithControl(t)
-	a := f.post("/emulator/fault", "path", emulator.TokenPath, "status", "429", "code", "429", "retry_after", "3", "times", "1")
-	require.Equal(t, http.StatusCreated, a.status, a.body)
+	require.Equal(t, http.StatusCreated, f.control("fault", `{"path":"/ims/token/v3","code":"invalid_scope","times":1}`).status)
 	a, err := f.tryMint(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, 429, a.status)
-	require.Equal(t, "3", a.header.Get("Retry-After"))
-	require.Equal(t, http.StatusOK, f.mintStatus())
-
-	require.Equal(t, http.StatusCreated, f.postJSON("/emulator/fault", `{"drop":true}`).status)
-	_, err = f.tryMint(t.Context())
-	require.Error(t, err)
-	require.Equal(t, http.StatusNoContent, f.send(f.request(http.MethodDelete, "/emulator/fault", nil)).status)
-	require.Equal(t, http.StatusOK, f.mintStatus())
-}
-
-func TestControlRefuses(t *testing.T) {
-	f := startWithControl(t)
-	for _, pairs := range [][]string{{"sttaus", "500"}, {"status", "x"}, {"status", "99"}, {"hang", "maybe"}} {
-		require.Equal(t, http.StatusBadRequest, f.post("/emulator/fault", pairs...).status, pairs)
-	}
-	for _, body := range []string{`{"sttaus":500}`, `{`, ``, `{"status":"x"}`} {
-		require.Equal(t, http.StatusBadRequest, f.postJSON("/emulator/fault", body).status, body)
-	}
-	require.Equal(t, http.StatusOK, f.mintStatus())
+	require.Equal(t, map[string]any{"error": "invalid_scope"}, a.json(t))
+	counters := f.send(f.request(http.MethodGet, "/emulator/counters", nil))
+	require.Equal(t, `{"/ims/token/v3":{"requests":1,"peak":1}}`+"\n", counters.body)
 }
 
 func TestControlTokenLife(t *testing.T) {
@@ -62,24 +45,17 @@ func TestControlTokenLife(t *testing.T) {
 	life := func() any {
 		return f.post(emulator.TokenPath, clientCredentials("scope", "a")...).json(t)["expires_in"]
 	}
-	require.Equal(t, http.StatusNoContent, f.post("/emulator/token-life", "life", "90s").status)
+	a := f.control("token-life", `{"life":"90s"}`)
+	require.Equal(t, http.StatusOK, a.status)
+	require.Equal(t, `{"life":"90s"}`+"\n", a.body)
 	require.Equal(t, 90.0, life())
-	require.Equal(t, http.StatusNoContent, f.postJSON("/emulator/token-life", `{"life":"1h"}`).status)
-	require.Equal(t, 3600.0, life())
-	for _, life := range []string{"", "90", "-1s", "0"} {
-		require.Equal(t, http.StatusBadRequest, f.post("/emulator/token-life", "life", life).status, life)
+	for _, body := range []string{`{}`, `{"life":"90"}`, `{"life":"-1s"}`, `{"life":"0"}`, `life=90s`, `{"live":"90s"}`} {
+		require.Equal(t, http.StatusBadRequest, f.control("token-life", body).status, body)
 	}
-}
-
-func TestControlCounters(t *testing.T) {
-	f := startWithControl(t)
-	f.mint("a")
-	f.mint("a")
-	want := map[string]any{emulator.TokenPath: map[string]any{"requests": 2.0, "peak": 1.0}}
-	require.Equal(t, want, f.send(f.request(http.MethodGet, "/emulator/counters", nil)).json(t))
+	require.Equal(t, 90.0, life())
 }
 
 func TestControlIsOffUnlessEnabled(t *testing.T) {
 	f := start(t, emulator.Options{})
-	require.Equal(t, http.StatusNotFound, f.post("/emulator/fault", "drop", "true").status)
+	require.Equal(t, http.StatusNotFound, f.control("fault", `{"drop":true}`).status)
 }

@@ -67,7 +67,8 @@ func (a answer) json(t *testing.T) map[string]any {
 	return v
 }
 
-// noRedirects is a client of its own connections that shows redirects instead of following them.
+// noRedirects is a client of its own connections that shows redirects instead
+// of following them.
 func noRedirects(t *testing.T) *http.Client {
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)

@@ -3,6 +3,7 @@
 package emulator
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -11,7 +12,8 @@ import (
 
 const contentTypeJSON = "application/json;charset=UTF-8"
 
-// imsError is how IMS says no. The zero value of status is a 400, IMS's for nearly everything.
+// imsError is how IMS says no. The zero value of status is a 400, IMS's for
+// nearly everything.
 type imsError struct {
 	status      int
 	Code        string `json:"error"`
@@ -19,11 +21,12 @@ type imsError struct {
 }
 
 func (e imsError) write(w http.ResponseWriter) {
-	writeJSON(w, orDefault(e.status, http.StatusBadRequest), e)
+	writeJSON(w, cmp.Or(e.status, http.StatusBadRequest), e)
 }
 
-// gatewayError is how the gateway before the console API says no. Adobe shows two shapes of it: a full one, and for throttling one
-// of code and message alone, where the code is a string.
+// gatewayError is how the gateway before the console API says no. Adobe shows
+// two shapes of it: a full one, and for throttling one of code and message
+// alone, where the code is a string.
 type gatewayError struct {
 	Status  int
 	Title   string // "" = none
@@ -45,7 +48,17 @@ func (e gatewayError) write(w http.ResponseWriter) {
 	writeJSON(w, e.Status, answer)
 }
 
-// writeJSON panics on a value that JSON cannot express, which only AlterToken could have put there.
+// writeError is what a Fault with a Code answers: in the shape of the endpoint.
+func writeError(w http.ResponseWriter, r *http.Request, status int, code, description string) {
+	if isConsole(r) {
+		gatewayError{Status: status, Code: code, Message: description}.write(w)
+		return
+	}
+	imsError{status: status, Code: code, Description: description}.write(w)
+}
+
+// writeJSON panics on a value that JSON cannot express, which only AlterToken
+// could have put there.
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	body := mustMarshal(v)
 	w.Header().Set("Content-Type", contentTypeJSON)

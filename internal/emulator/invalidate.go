@@ -4,7 +4,8 @@ package emulator
 
 import "net/http"
 
-// serveInvalidate ends one token for good. The secret may be left out, but a wrong one is refused.
+// serveInvalidate ends one token for good. The secret may be left out, but a
+// wrong one is refused.
 func (s *Server) serveInvalidate(w http.ResponseWriter, r *http.Request) {
 	if refusal := s.identify(r); refusal != nil {
 		refusal.write(w)
@@ -38,7 +39,7 @@ func (s *Server) serveInvalidate(w http.ResponseWriter, r *http.Request) {
 // identify checks the client that r names, and its secret if one is given.
 func (s *Server) identify(r *http.Request) *imsError {
 	if r.Form.Get("client_secret") != "" {
-		_, refusal := s.authenticate(r, clientAuth{form: true})
+		_, refusal := s.authenticate(r, FormOnly)
 		return refusal
 	}
 	s.mu.Lock()
@@ -49,9 +50,10 @@ func (s *Server) identify(r *http.Request) *imsError {
 	return nil
 }
 
-// serveRevoke is the documented way for a person's tokens. As RFC 7009 has it, a token that is no good any more is no error.
+// serveRevoke is the documented way for a person's tokens. As RFC 7009 has it,
+// a token that is no good any more is no error.
 func (s *Server) serveRevoke(w http.ResponseWriter, r *http.Request) {
-	c, refusal := s.authenticate(r, clientAuth{basic: true, form: s.options().FormUserGrants})
+	c, refusal := s.authenticate(r, s.options().UserGrants)
 	if refusal != nil {
 		refusal.write(w)
 		return

@@ -11,16 +11,19 @@ import (
 
 // Types of token, as the type claim and the invalidation have them.
 const (
-	accessToken  = "access_token"
-	refreshToken = "refresh_token"
+	accessToken       = "access_token"
+	refreshToken      = "refresh_token"
+	authorizationCode = "authorization_code"
 )
 
-// tokenKey is a token's hash: tens of thousands of tokens are remembered, and each would be over a kilobyte.
+// tokenKey is a token's hash: tens of thousands of tokens are remembered, and
+// each would be over a kilobyte.
 type tokenKey [sha256.Size]byte
 
 func keyOf(token string) tokenKey { return sha256.Sum256([]byte(token)) }
 
-// issuedToken is what IMS remembers of a token. It is immutable but for dead, which the Server's mutex guards.
+// issuedToken is what IMS remembers of a token. It is immutable but for dead,
+// which the Server's mutex guards.
 type issuedToken struct {
 	grant
 	kind    string // accessToken or refreshToken
@@ -35,7 +38,8 @@ type grant struct {
 	clientID string
 	userID   string
 	scopes   []string
-	// authorization is the ID of what a person consented to, which the tokens of that consent share; "" for the client's own.
+	// authorization is the ID of what a person consented to, which the tokens
+	// of that consent share; "" for the client's own.
 	authorization string
 }
 
@@ -63,8 +67,8 @@ func (s *Server) issue(kind string, life time.Duration, g grant, extra map[strin
 	return token, t
 }
 
-// claims are those of Adobe's tokens, which have neither exp nor iat nor iss. Of fg, moi and pba only the looks are known; they are
-// there for the size.
+// claims are those of Adobe's tokens, which have neither exp nor iat nor iss.
+// Of fg, moi and pba only the looks are known; they are there for the size.
 func (t *issuedToken) claims() map[string]any {
 	return map[string]any{
 		"id":         t.id,
@@ -95,7 +99,8 @@ func (t *issuedToken) state(now time.Time) string {
 	return ""
 }
 
-// living returns a token that was issued and is alive, or nil. It wants the mutex held.
+// living returns a token that was issued and is alive, or nil. It wants the
+// mutex held.
 func (s *Server) living(token string) *issuedToken {
 	if t := s.tokens[keyOf(token)]; t != nil && t.state(s.clock.Now()) == "" {
 		return t
@@ -103,14 +108,16 @@ func (s *Server) living(token string) *issuedToken {
 	return nil
 }
 
-// Valid reports whether token is an access or refresh token that was issued here and is neither expired nor invalidated.
+// Valid reports whether token is an access or refresh token that was issued
+// here and is neither expired nor invalidated.
 func (s *Server) Valid(token string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.living(token) != nil
 }
 
-// kill ends t and, if it is a refresh token, the access tokens of its authorization. It wants the mutex held.
+// kill ends t and, if it is a refresh token, the access tokens of its
+// authorization. It wants the mutex held.
 func (s *Server) kill(t *issuedToken) {
 	t.dead = true
 	if t.kind == refreshToken {

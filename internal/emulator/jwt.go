@@ -14,7 +14,8 @@ import (
 	"sync"
 )
 
-// The key has one name in access tokens and another in the rest, as Adobe's have.
+// The key has one name in access tokens and another in the rest, as Adobe's
+// have.
 const (
 	accessKeyID = "ims_na1-key-at-1"
 	otherKeyID  = "ims_na1-key-1"
@@ -29,7 +30,8 @@ var signingKey = sync.OnceValue(func() *rsa.PrivateKey {
 	return key
 })
 
-// sign makes a JWT. tokenType is the header's itt, the type in short; "" leaves that and the certificate's name out.
+// sign makes a JWT. tokenType is the header's itt, the type in short; "" leaves
+// that and the certificate's name out.
 func (s *Server) sign(keyID, tokenType string, claims map[string]any) string {
 	header := map[string]any{"alg": "RS256", "kid": keyID}
 	if tokenType != "" {

@@ -16,13 +16,13 @@ var pageFiles embed.FS
 
 var pages = template.Must(template.ParseFS(pageFiles, "pages/*.html"))
 
-func writeSignInPage(w http.ResponseWriter, a *authorizeRequest) {
+func writeSignInPage(w http.ResponseWriter, path string, a *authorizeRequest) {
 	params := maps.Clone(a.params)
 	maps.DeleteFunc(params, func(name string, _ []string) bool { return name == "email" || name == "decision" }) // the form's own
 	writePage(w, http.StatusOK, "signin.html", map[string]any{
-		"Action": AuthorizePath,
+		"Action": path,
 		"Client": a.client.ID,
-		"Scopes": a.scopes,
+		"Scopes": a.granted,
 		"Params": params,
 		"Person": defaultPerson,
 	})

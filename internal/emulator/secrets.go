@@ -38,7 +38,8 @@ func (s *Server) SecretsOf(clientID string) []Secret {
 	return nil
 }
 
-// AddSecret adds a client secret as somebody else would, on the console's pages. The limit of two holds there too.
+// AddSecret adds a client secret as somebody else would, on the console's
+// pages. The limit of two holds there too.
 func (s *Server) AddSecret(clientID string) (Secret, error) {
 	now := s.clock.Now()
 	s.mu.Lock()
@@ -55,7 +56,8 @@ func (s *Server) AddSecret(clientID string) (Secret, error) {
 	return secret, nil
 }
 
-// RemoveSecret removes a client secret as somebody else would. Tokens obtained with it stay alive, as at Adobe.
+// RemoveSecret removes a client secret as somebody else would. Tokens obtained
+// with it stay alive, as at Adobe.
 func (s *Server) RemoveSecret(clientID, uuid string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -4,9 +4,7 @@ package emulator_test
 
 import (
 	"context"
-	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -17,111 +15,60 @@ import (
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/emulator"
 )
 
-func TestStopAndRestart(t *testing.T) {
+func TestRestart(t *testing.T) {
 	f := start(t, emulator.Options{})
 	token := f.mint("a")
-	_, err := f.Start("")
-	require.Error(t, err)
-
 	f.Stop()
-	f.Stop()
-	_, err = f.tryMint(t.Context())
-	require.ErrorContains(t, err, "refused")
-
 	require.NoError(t, f.Restart())
 	require.Equal(t, http.StatusOK, f.mintStatus())
-	require.True(t, f.Valid(token))
-	require.NoError(t, f.Restart())
-	require.Equal(t, http.StatusOK, f.mintStatus())
+	require.True(t, f.Valid(token), "what was issued outlives the stop")
+}
 
-	require.Error(t, emulator.New(emulator.Options{}).Restart())
-	_, err = emulator.New(emulator.Options{}).Start("nonsense")
-	require.Error(t, err)
+func TestClock(t *testing.T) {
+	f := start(t, emulator.Options{})
+	f.mint("a")
+	a := f.send(f.request(http.MethodGet, emulator.KeysPath, nil))
+	require.Equal(t, "Wed, 04 Mar 2026 05:06:07 GMT", a.header.Get("Date"))
+	require.Equal(t, f.clock.Now(), f.Requests(emulator.TokenPath)[0].Time)
 }
 
 func TestLatency(t *testing.T) {
 	f := start(t, emulator.Options{})
-	const latency = 50 * time.Millisecond
-	f.SetLatency(latency)
-	before := time.Now()
-	require.Equal(t, http.StatusOK, f.mintStatus())
-	require.GreaterOrEqual(t, time.Since(before), latency)
-
-	f.SetLatency(time.Hour)
-	ctx, cancel := context.WithTimeout(t.Context(), latency)
+	f.Configure(func(o *emulator.Options) { o.Latency = time.Hour })
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	_, err := f.tryMint(ctx)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
+	f.Configure(func(o *emulator.Options) { o.Latency = 0 })
+	require.Equal(t, http.StatusOK, f.mintStatus())
 }
 
-func TestRequests(t *testing.T) {
+func TestSlashAtTheEnd(t *testing.T) {
 	f := start(t, emulator.Options{})
-	f.mint("a")
-	f.post(emulator.TokenPath+"?client_id=query", "scope", "b c")
-	f.invalidate("x")
-
-	require.Equal(t, 3, f.Count(""))
-	require.Equal(t, 3, f.Count("/ims/*"))
-	require.Equal(t, 2, f.Count(emulator.TokenPath))
-	require.Zero(t, f.Count("/ims"))
-	require.Len(t, f.Requests(""), 3)
-	require.Len(t, f.Requests("/ims/token/*"), 2)
-	r := f.Requests(emulator.TokenPath)[1]
-	require.Equal(t, http.MethodPost, r.Method)
-	require.Equal(t, emulator.TokenPath, r.Path)
-	require.Equal(t, "application/x-www-form-urlencoded", r.Header.Get("Content-Type"))
-	require.Equal(t, form("scope", "b c"), r.Form)
-	require.Equal(t, form("client_id", "query"), r.Query)
-	require.Equal(t, "scope=b+c", string(r.Body))
-	require.Equal(t, f.clock.Now(), r.Time)
-
-	f.ResetCounters()
-	require.Zero(t, f.Count(""))
-	require.Zero(t, f.Peak(""))
-	require.Empty(t, f.Requests(""))
-}
-
-func TestRequestsAreBounded(t *testing.T) {
-	s := emulator.New(emulator.Options{})
-	const all = 10_500
-	for i := range all {
-		s.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, fmt.Sprintf("/ims/none?n=%d", i), nil))
+	for _, path := range []string{"/ims/token/v1", "/ims/token/v2", emulator.TokenPath, "/ims/token/v4"} {
+		require.Equal(t, http.StatusOK, f.post(path+"/", clientCredentials("scope", "a")...).status, path)
 	}
-	require.Equal(t, all, s.Count("/ims/none"))
-	kept := s.Requests("")
-	require.Len(t, kept, 10_000)
-	require.Equal(t, "500", kept[0].Query.Get("n"))
-	require.Equal(t, "10499", kept[len(kept)-1].Query.Get("n"))
+	require.Equal(t, http.StatusOK, f.get(strings.Replace(f.authorizeURL(), "?", "/?", 1)).status)
+	for _, path := range []string{emulator.KeysPath, emulator.DiscoveryPath} {
+		require.Equal(t, http.StatusOK, f.get(path+"/").status, path)
+	}
+	for _, path := range []string{"/", "/ims/token/v5", "/ims/token/v3//"} {
+		require.Equal(t, http.StatusNotFound, f.post(path).status, path)
+	}
 }
 
-func TestLongBody(t *testing.T) {
-	s := emulator.New(emulator.Options{})
-	w := httptest.NewRecorder()
-	s.ServeHTTP(w, httptest.NewRequest(http.MethodPost, emulator.TokenPath, strings.NewReader(strings.Repeat("x", 2<<20))))
-	require.Equal(t, http.StatusBadRequest, w.Code)
-	require.Len(t, s.Requests("")[0].Body, 1<<20)
-}
-
-func TestPeak(t *testing.T) {
+func TestDiscovery(t *testing.T) {
 	f := start(t, emulator.Options{})
-	const clients = 5
-	remove := f.Inject(emulator.Fault{Hang: true})
-	var wg sync.WaitGroup
-	for range clients {
-		wg.Go(func() { _, _ = f.tryMint(t.Context()) })
+	got := f.get(emulator.DiscoveryPath).json(t)
+	require.Equal(t, got, f.get("/.well-known/openid-configuration").json(t))
+	require.Equal(t, f.url, got["issuer"])
+	for name, path := range map[string]string{
+		"authorization_endpoint": emulator.AuthorizePath, "token_endpoint": emulator.TokenPath,
+		"revocation_endpoint": emulator.RevokePath, "jwks_uri": emulator.KeysPath,
+	} {
+		require.Equal(t, f.url+path, got[name], name)
 	}
-	require.Eventually(t, func() bool { return f.Peak(emulator.TokenPath) == clients }, 10*time.Second, time.Millisecond)
-	f.ResetCounters()
-	require.Zero(t, f.Count(""))
-	require.Equal(t, clients, f.Peak(""), "those under way remain")
-	remove()
-	wg.Wait()
-	// The server notices the end of a request shortly after its client.
-	require.Eventually(t, func() bool { f.ResetCounters(); return f.Peak("") == 0 }, 10*time.Second, time.Millisecond)
-	f.mint("a")
-	require.Equal(t, 1, f.Peak(""))
-	require.Equal(t, 1, f.Peak(emulator.TokenPath))
-	require.Zero(t, f.Peak(emulator.InvalidatePath))
+	require.NotContains(t, got["grant_types_supported"], "client_credentials", "Adobe does not say so")
 }
 
 func TestConcurrentUse(t *testing.T) {
@@ -131,7 +78,9 @@ func TestConcurrentUse(t *testing.T) {
 	for _, work := range []func(){
 		func() { _, _ = f.tryMint(t.Context()) },
 		func() { f.Inject(emulator.Fault{Path: emulator.KeysPath, Times: 1})() },
-		func() { f.SetTokenLife(time.Minute); f.SetLatency(time.Millisecond) },
+		func() {
+			f.Configure(func(o *emulator.Options) { o.TokenLife, o.Latency = time.Minute, time.Millisecond })
+		},
 		func() { f.AlterToken(nil); f.AlterClaims(func(map[string]any) {}) },
 		func() { f.Valid(token); f.SecretsOf(clientID); f.Requests(""); f.Count(""); f.Peak("") },
 		func() { f.AddClient(emulator.Client{ID: "another"}) },

@@ -70,7 +70,7 @@ func TestClientCredentialsRefused(t *testing.T) {
 		"case of scopes":       {form: clientCredentials("client_id", "limited", "scope", "OpenID"), want: fields{"error": "invalid_scope"}},
 		"no scope":             {form: clientCredentials(), want: fields{"error": "invalid_scope"}},
 		"web app":              {form: clientCredentials("client_id", webID, "client_secret", webSecret), want: fields{"error": "unauthorized_client"}},
-		"organization missing": {form: clientCredentials("client_id", "partner", "scope", "openid"), want: fields{"error": "invalid_request", "error_description": "invalid org_id parameter"}},
+		"organisation missing": {form: clientCredentials("client_id", "partner", "scope", "openid"), want: fields{"error": "invalid_request", "error_description": "invalid org_id parameter"}},
 		"other grant":          {form: clientCredentials("grant_type", "password"), want: fields{"error": "unsupported_grant_type"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -105,8 +105,10 @@ func TestClientCredentialsAccepted(t *testing.T) {
 		"in the URL": {scope: "openid", send: func(f *fixture) answer {
 			return f.post(emulator.TokenPath+"?"+form(clientCredentials("scope", "openid")...).Encode(), "unused", "")
 		}},
-		"multipart": {scope: "openid", send: func(f *fixture) answer { return f.multipart(clientCredentials("scope", "openid")...) }},
-		"organization": {scope: "openid", send: func(f *fixture) answer {
+		"multipart": {scope: "openid", send: func(f *fixture) answer {
+			return f.multipart(emulator.TokenPath, "", clientCredentials("scope", "openid")...)
+		}},
+		"organisation": {scope: "openid", send: func(f *fixture) answer {
 			f.AddClient(emulator.Client{ID: "partner", Secrets: []string{clientSecret}, OrgID: orgID, NeedsOrg: true})
 			return f.post(emulator.TokenPath, clientCredentials("client_id", "partner", "scope", "openid", "org_id", orgID)...)
 		}},
@@ -127,15 +129,37 @@ func TestClientCredentialsAccepted(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, basic(start(t, emulator.Options{})).status)
 }
 
+func TestScopesAreNarrowed(t *testing.T) {
+	f := start(t, emulator.Options{NarrowScopes: true})
+	f.AddClient(emulator.Client{ID: "limited", Secrets: []string{clientSecret}, Scopes: []string{"openid", "AdobeID"}})
+	ask := func(scope string) answer {
+		return f.post(emulator.TokenPath, clientCredentials("client_id", "limited", "scope", scope)...)
+	}
+	got := ask("openid,more").json(t)
+	require.Equal(t, "openid", got["scope"])
+	_, claims := f.verify(got["access_token"].(string))
+	require.Equal(t, "openid", claims["scope"])
+	require.NotContains(t, ask("openid").json(t), "scope", "nothing to tell")
+	require.Equal(t, map[string]any{"error": "invalid_scope"}, ask("more").json(t))
+}
+
+func TestTechnicalAccount(t *testing.T) {
+	f := start(t, emulator.Options{})
+	const account = "0123456789ABCDEF01234567@techacct.adobe.com"
+	f.AddClient(emulator.Client{ID: clientID, Secrets: []string{clientSecret}, TechnicalAccountID: account})
+	_, claims := f.verify(f.mint("a"))
+	require.Equal(t, account, claims["user_id"])
+}
+
 func TestTokenLife(t *testing.T) {
 	f := start(t, emulator.Options{TokenLife: 90 * time.Second})
 	life := func() any {
 		return f.post(emulator.TokenPath, clientCredentials("scope", "a")...).json(t)["expires_in"]
 	}
 	require.Equal(t, 90.0, life())
-	f.SetTokenLife(time.Minute)
+	f.Configure(func(o *emulator.Options) { o.TokenLife = time.Minute })
 	require.Equal(t, 60.0, life())
-	f.SetTokenLife(0)
+	f.Configure(func(o *emulator.Options) { o.TokenLife = 0 })
 	require.Equal(t, 86400.0, life())
 }
 
@@ -158,8 +182,8 @@ func TestAlter(t *testing.T) {
 	require.Contains(t, claims, "created_at")
 }
 
-// multipart is post with a multipart form.
-func (f *fixture) multipart(pairs ...string) answer {
+// multipart is post with a multipart form, and a bearer token if there is one.
+func (f *fixture) multipart(path, bearer string, pairs ...string) answer {
 	f.t.Helper()
 	var body bytes.Buffer
 	w := multipart.NewWriter(&body)
@@ -167,13 +191,17 @@ func (f *fixture) multipart(pairs ...string) answer {
 		require.NoError(f.t, w.WriteField(pairs[i], pairs[i+1]))
 	}
 	require.NoError(f.t, w.Close())
-	r, err := http.NewRequestWithContext(f.t.Context(), http.MethodPost, f.url+emulator.TokenPath, &body)
+	r, err := http.NewRequestWithContext(f.t.Context(), http.MethodPost, f.url+path, &body)
 	require.NoError(f.t, err)
 	r.Header.Set("Content-Type", w.FormDataContentType())
+	if bearer != "" {
+		r.Header.Set("Authorization", "Bearer "+bearer)
+	}
 	return f.send(r)
 }
 
-// verify checks a token against the published keys, and returns its header and claims.
+// verify checks a token against the published keys, and returns its header and
+// claims.
 func (f *fixture) verify(token string) (header, claims map[string]any) {
 	f.t.Helper()
 	parts := strings.Split(token, ".")

@@ -6,10 +6,10 @@
 // This package is Vault's side of it and nothing else: the factory, a file
 // path_*.go for each endpoint, the lease (access_token.go), what every request
 // goes through (requests.go), and what becomes of an error (errors.go). Behind it
-// are a package for what a read gets (internal/tokens), what a person granted
-// (internal/authorization), rotating a client secret (internal/rotation) and a
-// credential of the Developer Console (internal/credential). None of them imports
-// this one.
+// are a package for what a read gets (internal/tokens), the roles (internal/roles),
+// what a person granted (internal/authorization), rotating a client secret
+// (internal/rotation) and a credential of the Developer Console
+// (internal/credential). None of them imports this one.
 //
 // Writes of a config or role take locks by exact name, with the request's context,
 // a config's before a role's, and never hold one while Adobe is asked.
@@ -31,6 +31,8 @@ import (
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/credential"
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/entry"
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/host"
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/metrics"
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/roles"
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/rotation"
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/tokens"
 )
@@ -42,14 +44,11 @@ type backend struct {
 	stop context.CancelFunc
 
 	credentials    *credential.Store
-	roles          *entry.Cache[tokens.Role]
+	roles          *roles.Store
 	tokens         *tokens.Service
 	authorizations *authorization.Service
 	rotations      *rotation.Service
-
-	// roleWrites are held, by role, while a write of it is checked and stored.
-	// The lock of the role's config is shared meanwhile.
-	roleWrites entry.Locks
+	metrics        *metrics.Metrics
 
 	mu sync.Mutex // guards what follows
 	// upstreamFailed is when IMS last failed while the mount was being removed:
@@ -81,6 +80,8 @@ func newBackend(ctx context.Context, conf *logical.BackendConfig, clock clockwor
 			b.pathRolesList(),
 			b.pathAuthorize(),
 			b.pathCallback(),
+			b.pathMetrics(),
+			b.pathLookup(),
 			b.pathInfo(),
 		},
 		PathsSpecial: &logical.Paths{
@@ -121,11 +122,14 @@ func (b *backend) furnish(storage logical.Storage, clock clockwork.Clock) {
 		Events:  node{b.Backend},
 	}
 	order := &entry.Order{}
+	b.metrics = metrics.New(metrics.Build{Version: Version, Commit: commit}, source{b})
 	b.pool = ims.NewPool(userAgent, clock.Now)
+	b.pool.Observe(b.metrics.Observe)
 	b.credentials = credential.NewStore(b.host, b.pool, order)
-	b.roles = entry.New[tokens.Role](storage, rolePrefix, order)
-	b.tokens = tokens.New(b.host, order, b.lookup, b, b)
-	b.authorizations = authorization.New(b.host, b.credentials, b.lookup, b.tokens, order)
+	b.roles = roles.NewStore(b.host, b.credentials, order)
+	b.tokens = tokens.New(b.host, order, b.roles.Lookup, b, b)
+	b.roles.Serve(b.tokens)
+	b.authorizations = authorization.New(b.host, b.credentials, b.roles.Lookup, b.tokens, order)
 	b.rotations = rotation.New(b.host, b.credentials)
 }
 
@@ -149,7 +153,7 @@ func (b *backend) invalidate(_ context.Context, key string) {
 		forget func(name string)
 	}{
 		{credential.Prefix, b.credentials.Forget},
-		{rolePrefix, b.roles.Forget},
+		{roles.Prefix, b.roles.Forget},
 		{tokens.Prefix, b.tokens.Forget},
 		{authorization.Prefix, b.authorizations.Forget},
 	} {
@@ -182,5 +186,7 @@ Serves access tokens of the Adobe Identity Management System (IMS).
   callback              where Adobe sends a person who has signed in
   status/<role>         status of the role's token, never the token
   status/               list: the status of every role
+  metrics               metrics of the mount, for Prometheus
+  lookup                where a token comes from that somebody found
   info                  what build of the plugin this is
 `

@@ -25,10 +25,6 @@ func refuse(format string, args ...any) (*logical.Response, error) {
 	return logical.ErrorResponse(format, args...), nil
 }
 
-func missingRole(name string) *advice.Error {
-	return advice.Missing("role %q does not exist. To list those that do", name).Run("vault list %sroles", advice.Mount)
-}
-
 // respond turns an error into the answer to a request: 400 for what the operator
 // can fix, 429 for throttling, 502 or 503 for a failure of Adobe's. Any other
 // error goes to Vault as it is: Vault tells some by their very text.

@@ -15,6 +15,7 @@ import (
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/advice"
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/authorization"
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/credential"
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/roles"
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/secret"
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/tokens"
 )
@@ -34,32 +35,14 @@ func (b *backend) pathAuthorize() *framework.Path {
 			"replace":       {Type: framework.TypeBool, Description: "Let the authorization take the place of another person's. That is revoked."},
 		},
 		Operations: map[logical.Operation]framework.OperationHandler{
-			logical.ReadOperation: &framework.PathOperation{
-				Callback:                  b.readAuthorize,
-				Summary:                   "Read whose authorization the role has, since when and until when.",
-				ForwardPerformanceStandby: true,
-				DisplayAttrs:              &framework.DisplayAttributes{OperationVerb: "read", OperationSuffix: "authorization"},
-				Responses:                 okResponse(authorizationFields()),
-			},
-			logical.UpdateOperation: &framework.PathOperation{
-				Callback:                  b.writeAuthorize,
-				Summary:                   "Begin a sign-in; or authorize the role with a code and its state, or with a refresh token.",
-				ForwardPerformanceStandby: true,
-				DisplayAttrs:              &framework.DisplayAttributes{OperationVerb: "write", OperationSuffix: "authorization"},
-				Responses: okResponse(map[string]*framework.FieldSchema{
-					"authorize_url":             {Type: framework.TypeString, Description: "Where the person signs in and consents."},
-					"state":                     {Type: framework.TypeString, Description: "The state in the address: works once."},
-					"expire_time":               {Type: framework.TypeString, Description: "When the address lapses, RFC 3339."},
-					"authorization_expire_time": {Type: framework.TypeString, Description: "With code or refresh_token: when the authorization lapses unless it is used, RFC 3339. The engine uses it in time."},
-				}),
-			},
-			logical.DeleteOperation: &framework.PathOperation{
-				Callback:                  b.deleteAuthorize,
-				Summary:                   "Revoke the authorization and its tokens at IMS and forget them.",
-				ForwardPerformanceStandby: true,
-				DisplayAttrs:              &framework.DisplayAttributes{OperationVerb: "revoke", OperationSuffix: "authorization"},
-				Responses:                 noContent(),
-			},
+			logical.ReadOperation: onActive(operation(b.readAuthorize, "Read whose authorization the role has, since when and until when.", "read", "authorization", okResponse(authorizationFields()))),
+			logical.UpdateOperation: onActive(operation(b.writeAuthorize, "Begin a sign-in; or authorize the role with a code and its state, or with a refresh token.", "write", "authorization", okResponse(map[string]*framework.FieldSchema{
+				"authorize_url":             {Type: framework.TypeString, Description: "Where the person signs in and consents."},
+				"state":                     {Type: framework.TypeString, Description: "The state in the address: works once."},
+				"expire_time":               {Type: framework.TypeString, Description: "When the address lapses, RFC 3339."},
+				"authorization_expire_time": {Type: framework.TypeString, Description: "With code or refresh_token: when the authorization lapses unless it is used, RFC 3339. The engine uses it in time."},
+			}))),
+			logical.DeleteOperation: onActive(operation(b.deleteAuthorize, "Revoke the authorization and its tokens at IMS and forget them.", "revoke", "authorization", noContent())),
 		},
 	}
 }
@@ -77,7 +60,7 @@ func authorizationFields() map[string]*framework.FieldSchema {
 // readAuthorize describes the authorization. It changes nothing.
 func (b *backend) readAuthorize(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
 	name := d.Get("role").(string)
-	if _, err := b.lookup(ctx, name); err != nil {
+	if _, err := b.roles.Lookup(ctx, name); err != nil {
 		return respond(err)
 	}
 	a, err := b.authorizations.Get(ctx, name)
@@ -101,12 +84,10 @@ func describeAuthorization(a *authorization.Authorization) map[string]any {
 	return data
 }
 
-const warningWithoutRefresh = "scopes: without offline_access IMS gives no refresh token, and the role cannot be authorized"
-
 func (b *backend) writeAuthorize(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
 	name, replace := d.Get("role").(string), d.Get("replace").(bool)
 	code, state, refreshToken := d.Get("code").(string), d.Get("state").(string), d.Get("refresh_token").(string)
-	spec, err := b.lookup(ctx, name)
+	spec, err := b.roles.Lookup(ctx, name)
 	if err != nil {
 		return respond(err)
 	}
@@ -151,7 +132,7 @@ func (b *backend) beginSignIn(ctx context.Context, spec tokens.Spec, replace boo
 		"expire_time":   timestamp(in.Expires),
 	}}
 	if !slices.Contains(spec.Role.Scopes, "offline_access") {
-		resp.AddWarning(warningWithoutRefresh)
+		resp.AddWarning(roles.WithoutRefresh)
 	}
 	return resp, nil
 }
@@ -196,7 +177,7 @@ func leftWords(l authorization.Left) string {
 
 // checkPerson refuses a role that no person authorizes.
 func (b *backend) checkPerson(ctx context.Context, name string) error {
-	spec, err := b.lookup(ctx, name)
+	spec, err := b.roles.Lookup(ctx, name)
 	if err != nil {
 		return err
 	}

@@ -35,13 +35,7 @@ func (b *backend) pathCallback() *framework.Path {
 			"error_description": {Type: framework.TypeString, Description: "The same in words; not shown.", Query: true},
 		},
 		Operations: map[logical.Operation]framework.OperationHandler{
-			logical.ReadOperation: &framework.PathOperation{
-				Callback:                  b.readCallback,
-				Summary:                   "Complete a sign-in.",
-				ForwardPerformanceStandby: true,
-				DisplayAttrs:              &framework.DisplayAttributes{OperationVerb: "complete", OperationSuffix: "sign-in"},
-				Responses:                 map[int][]framework.Response{http.StatusOK: {{Description: "A page that says whether it worked.", MediaType: "text/html"}}},
-			},
+			logical.ReadOperation: onActive(operation(b.readCallback, "Complete a sign-in.", "complete", "sign-in", map[int][]framework.Response{http.StatusOK: {{Description: "A page that says whether it worked.", MediaType: "text/html"}}})),
 		},
 	}
 }
@@ -55,7 +49,7 @@ func (b *backend) readCallback(ctx context.Context, req *logical.Request, d *fra
 		return refuse("X-Vault-Wrap-TTL: the answer is a page for a browser; there is nothing to wrap")
 	}
 	code, state := d.Get("code").(string), d.Get("state").(string)
-	if len(code) > textLimits["code"] || len(state) > textLimits["state"] {
+	if len(code) > field.Limit("code") || len(state) > field.Limit("state") {
 		return page(http.StatusBadRequest, pageStale)
 	}
 	if code == "" {

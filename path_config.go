@@ -28,35 +28,16 @@ func (b *backend) pathConfig() *framework.Path {
 		ExistenceCheck:  b.configExists,
 		Fields:          configFields(),
 		Operations: map[logical.Operation]framework.OperationHandler{
-			logical.ReadOperation: &framework.PathOperation{
-				Callback:     b.readConfig,
-				Summary:      "Read a credential of the Developer Console, without its secret.",
-				DisplayAttrs: &framework.DisplayAttributes{OperationVerb: "read", OperationSuffix: "configuration"},
-				Responses:    okResponse(configAnswerFields()),
-			},
+			logical.ReadOperation:   operation(b.readConfig, "Read a credential of the Developer Console, without its secret.", "read", "configuration", okResponse(configAnswerFields())),
 			logical.CreateOperation: b.writeConfigOperation(),
 			logical.UpdateOperation: b.writeConfigOperation(),
-			logical.DeleteOperation: &framework.PathOperation{
-				Callback:                    b.deleteConfig,
-				Summary:                     "Delete a credential that no role uses.",
-				ForwardPerformanceStandby:   true,
-				ForwardPerformanceSecondary: true,
-				DisplayAttrs:                &framework.DisplayAttributes{OperationVerb: "delete", OperationSuffix: "configuration"},
-				Responses:                   noContent(),
-			},
+			logical.DeleteOperation: onPrimary(operation(b.deleteConfig, "Delete a credential that no role uses.", "delete", "configuration", noContent())),
 		},
 	}
 }
 
 func (b *backend) writeConfigOperation() framework.OperationHandler {
-	return &framework.PathOperation{
-		Callback:                    b.writeConfig,
-		Summary:                     "Write a credential of the Developer Console. Fields left out keep their values.",
-		ForwardPerformanceStandby:   true,
-		ForwardPerformanceSecondary: true,
-		DisplayAttrs:                &framework.DisplayAttributes{OperationVerb: "write", OperationSuffix: "configuration"},
-		Responses:                   noContent(),
-	}
+	return onPrimary(operation(b.writeConfig, "Write a credential of the Developer Console. Fields left out keep their values.", "write", "configuration", noContent()))
 }
 
 // config/
@@ -67,12 +48,7 @@ func (b *backend) pathConfigList() *framework.Path {
 		HelpSynopsis:    "List the credentials of the Developer Console.",
 		HelpDescription: "Lists the names under config/.",
 		Operations: map[logical.Operation]framework.OperationHandler{
-			logical.ListOperation: &framework.PathOperation{
-				Callback:     b.listConfigs,
-				Summary:      "List the credentials.",
-				DisplayAttrs: &framework.DisplayAttributes{OperationVerb: "list", OperationSuffix: "configurations"},
-				Responses:    okResponse(keysField()),
-			},
+			logical.ListOperation: operation(b.listConfigs, "List the credentials.", "list", "configurations", okResponse(keysField())),
 		},
 	}
 }
@@ -138,6 +114,42 @@ func (b *backend) describeSecrets(data map[string]any, c *credential.Credential,
 	}
 }
 
+func (b *backend) writeConfig(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
+	ctx, cancel := context.WithTimeout(ctx, tokens.ReaderLimit)
+	defer cancel()
+	name := d.Get("name").(string)
+	warnings, err := b.credentials.Write(ctx, name, credential.Change{
+		Type:     credentialType(d),
+		File:     d.Get("project").(string),
+		ClientID: d.Get("client_id").(string),
+		Secret:   givenText(d, "client_secret"),
+		UUID:     givenText(d, "client_secret_uuid"),
+		Apply:    func(s *credential.Settings) { applySettings(s, d) },
+		Verify:   d.Get("verify").(bool),
+		Allow: func(ctx context.Context, before, next *credential.Credential) error {
+			return b.allowScopes(ctx, name, before, next)
+		},
+	})
+	if err != nil {
+		return respond(err)
+	}
+	resp := &logical.Response{Warnings: warnings}
+	b.warnOfSameClient(ctx, resp, name)
+	return resp, nil
+}
+
+// allowScopes refuses to forbid management scopes that roles have.
+func (b *backend) allowScopes(ctx context.Context, name string, before, next *credential.Credential) error {
+	if before == nil || !before.AllowManagementScopes || next.AllowManagementScopes {
+		return nil
+	}
+	users, err := b.roles.Of(ctx, name, func(r *tokens.Role) bool { return credential.ManagementScope(r.Scopes) != "" })
+	if err == nil && len(users) > 0 {
+		err = advice.Field("allow_management_scopes", "cannot be false while these roles have such scopes: %s", someOf(users))
+	}
+	return err
+}
+
 func (b *backend) deleteConfig(ctx context.Context, _ *logical.Request, d *framework.FieldData) (*logical.Response, error) {
 	name := d.Get("name").(string)
 	unlock, err := b.credentials.Lock(ctx, name)
@@ -145,7 +157,7 @@ func (b *backend) deleteConfig(ctx context.Context, _ *logical.Request, d *frame
 		return nil, err
 	}
 	defer unlock()
-	users, err := b.rolesOf(ctx, name, func(*tokens.Role) bool { return true })
+	users, err := b.roles.Of(ctx, name, func(*tokens.Role) bool { return true })
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +174,7 @@ func (b *backend) deleteConfig(ctx context.Context, _ *logical.Request, d *frame
 	b.host.Events.Send(ctx, "config-delete", configPath+name)
 	resp := &logical.Response{}
 	if left := c.Value.OtherUUIDs(); len(left) > 0 {
-		resp.AddWarning(leftSecretsWarning(left))
+		resp.AddWarning(credential.LostWarning(left))
 	}
 	return resp, nil
 }
@@ -174,10 +186,6 @@ func someOf(names []string) string {
 		return strings.Join(names, ", ")
 	}
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
-}
-
-func leftSecretsWarning(uuids []string) string {
-	return fmt.Sprintf("Rotations left client secrets in the Developer Console that nobody removes now: %s", strings.Join(uuids, ", "))
 }
 
 // warnOfSameClient names the other configs with the client ID of a config:

@@ -191,25 +191,19 @@ func applySettings(s *credential.Settings, d *framework.FieldData) {
 	}
 }
 
-// applyImported fills in what a file has. What it lacks keeps its value.
-func applyImported(s *credential.Settings, file *credential.Imported) {
-	for _, text := range []struct {
-		value *string
-		given string
-	}{
-		{&s.ClientID, file.ClientID},
-		{&s.OrgID, file.OrgID},
-		{&s.RedirectURI, file.RedirectURI},
-		{&s.ConsoleOrgID, file.ConsoleOrgID},
-		{&s.CredentialID, file.CredentialID},
-		{&s.TechnicalAccountID, file.TechnicalAccountID},
-		{&s.TechnicalAccountEmail, file.TechnicalAccountEmail},
-	} {
-		if text.given != "" {
-			*text.value = text.given
-		}
+// givenText is a text of the request; nil if it is not given.
+func givenText(d *framework.FieldData, name string) *string {
+	if value, ok := d.GetOk(name); ok {
+		text := value.(string)
+		return &text
 	}
-	if len(file.Scopes) > 0 {
-		s.Scopes = file.Scopes
+	return nil
+}
+
+// credentialType is the type that the request gives; empty for none.
+func credentialType(d *framework.FieldData) credential.Type {
+	if given := givenText(d, "credential_type"); given != nil {
+		return credential.Type(*given)
 	}
+	return ""
 }

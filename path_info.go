@@ -17,17 +17,12 @@ func (b *backend) pathInfo() *framework.Path {
 		HelpSynopsis:    "The plugin's version and build.",
 		HelpDescription: "Answers the version, commit and build date of the plugin and the version of the Vault SDK in it.",
 		Operations: map[logical.Operation]framework.OperationHandler{
-			logical.ReadOperation: &framework.PathOperation{
-				Callback:     b.readInfo,
-				Summary:      "Read the plugin's version and build.",
-				DisplayAttrs: &framework.DisplayAttributes{OperationVerb: "read", OperationSuffix: "info"},
-				Responses: okResponse(map[string]*framework.FieldSchema{
-					"version":     {Type: framework.TypeString, Description: "Version of the plugin."},
-					"commit":      {Type: framework.TypeString, Description: "Commit it was built from."},
-					"build_date":  {Type: framework.TypeString, Description: "When it was built, RFC 3339."},
-					"sdk_version": {Type: framework.TypeString, Description: "Version of the Vault SDK in it."},
-				}),
-			},
+			logical.ReadOperation: operation(b.readInfo, "Read the plugin's version and build.", "read", "info", okResponse(map[string]*framework.FieldSchema{
+				"version":     {Type: framework.TypeString, Description: "Version of the plugin."},
+				"commit":      {Type: framework.TypeString, Description: "Commit it was built from."},
+				"build_date":  {Type: framework.TypeString, Description: "When it was built, RFC 3339."},
+				"sdk_version": {Type: framework.TypeString, Description: "Version of the Vault SDK in it."},
+			})),
 		},
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/emulator"
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/roles"
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/tokens"
 )
 
@@ -162,23 +163,23 @@ func TestRoleStorageFailures(t *testing.T) {
 		op, key string
 		request func(m *mount) (*logical.Response, error)
 	}{
-		"reading": {"get", rolePrefix, func(m *mount) (*logical.Response, error) {
+		"reading": {"get", roles.Prefix, func(m *mount) (*logical.Response, error) {
 			return m.handle(logical.ReadOperation, "roles/firefly", nil)
 		}},
-		"listing": {"list", rolePrefix, func(m *mount) (*logical.Response, error) { return m.handle(logical.ListOperation, "roles/", nil) }},
-		"checking": {"get", rolePrefix, func(m *mount) (*logical.Response, error) {
+		"listing": {"list", roles.Prefix, func(m *mount) (*logical.Response, error) { return m.handle(logical.ListOperation, "roles/", nil) }},
+		"checking": {"get", roles.Prefix, func(m *mount) (*logical.Response, error) {
 			return m.handle(logical.CreateOperation, "roles/firefly", nil)
 		}},
-		"loading": {"get", rolePrefix, func(m *mount) (*logical.Response, error) {
+		"loading": {"get", roles.Prefix, func(m *mount) (*logical.Response, error) {
 			return m.handle(logical.UpdateOperation, "roles/firefly", nil)
 		}},
 		"loading the config": {"get", configPath, func(m *mount) (*logical.Response, error) {
 			return m.handle(logical.UpdateOperation, "roles/firefly", map[string]any{"max_ttl": 60})
 		}},
-		"writing": {"put", rolePrefix, func(m *mount) (*logical.Response, error) {
+		"writing": {"put", roles.Prefix, func(m *mount) (*logical.Response, error) {
 			return m.handle(logical.UpdateOperation, "roles/firefly", map[string]any{"max_ttl": 60})
 		}},
-		"deleting": {"delete", rolePrefix, func(m *mount) (*logical.Response, error) { return m.delete("roles/firefly") }},
+		"deleting": {"delete", roles.Prefix, func(m *mount) (*logical.Response, error) { return m.delete("roles/firefly") }},
 		"status": {"get", tokens.Prefix, func(m *mount) (*logical.Response, error) {
 			return m.handle(logical.ReadOperation, "status/firefly", nil)
 		}},

@@ -21,18 +21,11 @@ func (b *backend) pathRotate() *framework.Path {
 			"name": nameField("config"),
 		},
 		Operations: map[logical.Operation]framework.OperationHandler{
-			logical.UpdateOperation: &framework.PathOperation{
-				Callback:                    b.rotateConfig,
-				Summary:                     "Rotate the client secret.",
-				ForwardPerformanceStandby:   true,
-				ForwardPerformanceSecondary: true,
-				DisplayAttrs:                &framework.DisplayAttributes{OperationVerb: "rotate", OperationSuffix: "client-secret"},
-				Responses: okResponse(map[string]*framework.FieldSchema{
-					"client_secret_uuid":          {Type: framework.TypeString, Description: "UUID of the new client secret in the Developer Console."},
-					"previous_secret_uuid":        {Type: framework.TypeString, Description: "UUID of the previous client secret."},
-					"previous_secret_remove_time": {Type: framework.TypeString, Description: "When the previous client secret is removed in the Developer Console, RFC 3339."},
-				}),
-			},
+			logical.UpdateOperation: onPrimary(operation(b.rotateConfig, "Rotate the client secret.", "rotate", "client-secret", okResponse(map[string]*framework.FieldSchema{
+				"client_secret_uuid":          {Type: framework.TypeString, Description: "UUID of the new client secret in the Developer Console."},
+				"previous_secret_uuid":        {Type: framework.TypeString, Description: "UUID of the previous client secret."},
+				"previous_secret_remove_time": {Type: framework.TypeString, Description: "When the previous client secret is removed in the Developer Console, RFC 3339."},
+			}))),
 		},
 	}
 }

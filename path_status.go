@@ -28,14 +28,7 @@ func (b *backend) pathStatus() *framework.Path {
 			"role": nameField("role"),
 		},
 		Operations: map[logical.Operation]framework.OperationHandler{
-			logical.ReadOperation: &framework.PathOperation{
-				Callback: b.readStatus,
-				Summary:  "Read the status of a role's token.",
-				// Only the active node mints, so only it knows.
-				ForwardPerformanceStandby: true,
-				DisplayAttrs:              &framework.DisplayAttributes{OperationVerb: "read", OperationSuffix: "status"},
-				Responses:                 okResponse(statusFields()),
-			},
+			logical.ReadOperation: onActive(operation(b.readStatus, "Read the status of a role's token.", "read", "status", okResponse(statusFields()))),
 		},
 	}
 }
@@ -48,16 +41,10 @@ func (b *backend) pathStatusList() *framework.Path {
 		HelpSynopsis:    "The status of every role.",
 		HelpDescription: "Lists the roles, with the config, state, expire_time, failures and next_attempt_time of each as key_info.",
 		Operations: map[logical.Operation]framework.OperationHandler{
-			logical.ListOperation: &framework.PathOperation{
-				Callback:                  b.listStatus,
-				Summary:                   "List the roles with their status.",
-				ForwardPerformanceStandby: true,
-				DisplayAttrs:              &framework.DisplayAttributes{OperationVerb: "list", OperationSuffix: "status"},
-				Responses: okResponse(map[string]*framework.FieldSchema{
-					"keys":     {Type: framework.TypeStringSlice, Description: "Names of the roles."},
-					"key_info": {Type: framework.TypeMap, Description: "By role: config, state, expire_time, failures, next_attempt_time."},
-				}),
-			},
+			logical.ListOperation: onActive(operation(b.listStatus, "List the roles with their status.", "list", "status", okResponse(map[string]*framework.FieldSchema{
+				"keys":     {Type: framework.TypeStringSlice, Description: "Names of the roles."},
+				"key_info": {Type: framework.TypeMap, Description: "By role: config, state, expire_time, failures, next_attempt_time."},
+			}))),
 		},
 	}
 }
@@ -131,10 +118,11 @@ type roleStatus struct {
 	config        string // its name
 	credential    *credential.Credential
 	authorization *authorization.Authorization // nil for a role that is no person's
+	err           error                        // why nothing is known
 }
 
 func (b *backend) statusOf(ctx context.Context, name string) (roleStatus, error) {
-	spec, err := b.lookup(ctx, name)
+	spec, err := b.roles.Lookup(ctx, name)
 	if err != nil {
 		return roleStatus{}, err
 	}
@@ -207,19 +195,22 @@ func describeFailure(data map[string]any, f *tokens.Failure, mount string) {
 // nobody has read since the mount was set up come from storage.
 const maxLooking = 16
 
-// listStatus answers for the whole mount.
-func (b *backend) listStatus(ctx context.Context, _ *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
+// allStatus looks at every role. What is wrong with one does not take the others
+// away.
+func (b *backend) allStatus(ctx context.Context) ([]string, []roleStatus, error) {
 	names, err := b.roles.List(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	infos := make([]map[string]any, len(names))
+	statuses := make([]roleStatus, len(names))
 	next := make(chan int)
 	var group sync.WaitGroup
 	for range min(maxLooking, len(names)) {
 		group.Go(func() {
 			for i := range next {
-				infos[i] = b.statusInfo(ctx, names[i])
+				status, err := b.statusOf(ctx, names[i])
+				status.err = err
+				statuses[i] = status
 			}
 		})
 	}
@@ -228,19 +219,26 @@ func (b *backend) listStatus(ctx context.Context, _ *logical.Request, _ *framewo
 	}
 	close(next)
 	group.Wait()
-	info := make(map[string]any, len(names))
-	for i, name := range names {
-		info[name] = infos[i]
-	}
-	return logical.ListResponseWithInfo(names, info), ctx.Err()
+	return names, statuses, ctx.Err()
 }
 
-// statusInfo is one line of the list. What is wrong with one role does not take
-// the others away.
-func (b *backend) statusInfo(ctx context.Context, name string) map[string]any {
-	s, err := b.statusOf(ctx, name)
+// listStatus answers for the whole mount.
+func (b *backend) listStatus(ctx context.Context, _ *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
+	names, statuses, err := b.allStatus(ctx)
 	if err != nil {
-		return map[string]any{"state": "unknown", "error": err.Error()}
+		return nil, err
+	}
+	info := make(map[string]any, len(names))
+	for i, name := range names {
+		info[name] = statuses[i].line()
+	}
+	return logical.ListResponseWithInfo(names, info), nil
+}
+
+// line is a role's in the list.
+func (s roleStatus) line() map[string]any {
+	if s.err != nil {
+		return map[string]any{"state": "unknown", "error": s.err.Error()}
 	}
 	info := map[string]any{"state": s.state(), "config": s.config, "failures": 0}
 	if s.Current != nil {

@@ -6,12 +6,12 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/roles"
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/tokens"
 )
 
@@ -26,25 +26,9 @@ func (b *backend) pathToken() *framework.Path {
 			"role": nameField("role"),
 		},
 		Operations: map[logical.Operation]framework.OperationHandler{
-			logical.ReadOperation: &framework.PathOperation{
-				Callback:     b.readToken,
-				Summary:      "Get an access token with the role's scopes.",
-				DisplayAttrs: &framework.DisplayAttributes{OperationVerb: "read", OperationSuffix: "token"},
-				Responses:    okResponse(tokenAnswerFields()),
-			},
-			logical.UpdateOperation: &framework.PathOperation{
-				Callback:     b.readToken,
-				Summary:      "Get an access token with the role's scopes, for clients that read by POST.",
-				DisplayAttrs: &framework.DisplayAttributes{OperationVerb: "read", OperationSuffix: "token-by-post"},
-				Responses:    okResponse(tokenAnswerFields()),
-			},
-			logical.DeleteOperation: &framework.PathOperation{
-				Callback:                  b.deleteTokens,
-				Summary:                   "Invalidate every outstanding token of the role at IMS.",
-				ForwardPerformanceStandby: true,
-				DisplayAttrs:              &framework.DisplayAttributes{OperationVerb: "invalidate", OperationSuffix: "tokens"},
-				Responses:                 noContent(),
-			},
+			logical.ReadOperation:   operation(b.readToken, "Get an access token with the role's scopes.", "read", "token", okResponse(tokenAnswerFields())),
+			logical.UpdateOperation: operation(b.readToken, "Get an access token with the role's scopes, for clients that read by POST.", "read", "token-by-post", okResponse(tokenAnswerFields())),
+			logical.DeleteOperation: onActive(operation(b.deleteTokens, "Invalidate every outstanding token of the role at IMS.", "invalidate", "tokens", noContent())),
 		},
 	}
 }
@@ -110,14 +94,10 @@ func tokenWarnings(a tokens.Answer, now time.Time) (warnings []string) {
 	case t.Remaining(now) < minTTL:
 		warnings = append(warnings, fmt.Sprintf("This token has less than min_ttl (%s) left; a newer one is not available yet", inWords(minTTL)))
 	}
-	if missing := t.MissingScopes(); len(missing) > 0 {
-		warnings = append(warnings, missingScopesWarning(missing))
+	if warning := t.ScopesWarning(); warning != "" {
+		warnings = append(warnings, warning)
 	}
 	return warnings
-}
-
-func missingScopesWarning(missing []string) string {
-	return fmt.Sprintf("IMS granted fewer scopes than the role asks for. Missing: %s", strings.Join(missing, ", "))
 }
 
 // slowMint is after how long a mint under way is worth a warning.
@@ -127,32 +107,9 @@ const slowMint = 2 * time.Second
 // static role's rotation from: they read again once ttl is over.
 func describeRotation(data map[string]any, a tokens.Answer, now time.Time, jitter float64) {
 	roundUp := func(d time.Duration) int64 { return max(wholeSeconds(d+time.Second-1), 1) }
-	data["ttl"] = roundUp(comeBack(a, now, jitter))
+	data["ttl"] = roundUp(a.ComeBack(now, jitter))
 	data["rotation_period"] = roundUp(a.Until.Sub(a.Token.Issued))
 	data["last_vault_rotation"] = a.Token.Issued.UTC().Format(time.RFC3339Nano)
-}
-
-// minComeBack is the shortest ttl of a token that lives longer: the Vault Secrets
-// Operator takes two seconds or less for a rotation under way, and reports an error
-// if it is not over ten seconds later.
-const minComeBack = 3 * time.Second
-
-// comeBack is when it is worth reading again. While a token past its turn is
-// handed out because IMS fails, that is not before the next attempt, and not all at
-// once; but before half of what is left of the token's life is over. Jitter is from
-// 0 to 1.
-func comeBack(a tokens.Answer, now time.Time, jitter float64) time.Duration {
-	left := a.Token.Remaining(now)
-	wait := a.Until.Sub(now)
-	if wait <= 0 {
-		wait = minComeBack
-		if a.Failure != nil {
-			wait = max(wait, a.Failure.RetryAt.Sub(now))
-		}
-		wait += time.Duration(jitter * float64(wait))
-		wait = min(wait, left/2)
-	}
-	return min(max(wait, minComeBack), left)
 }
 
 // deleteTokens is the kill switch for a role whose tokens have leaked.
@@ -170,7 +127,7 @@ func (b *backend) deleteTokens(ctx context.Context, req *logical.Request, d *fra
 			return nil, err
 		}
 		if left == 0 {
-			return respond(missingRole(name))
+			return respond(roles.Missing(name))
 		}
 		kill = b.tokens.Delete
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/emulator"
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/roles"
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/tokens"
 )
 
@@ -301,7 +302,7 @@ func TestStorageFailures(t *testing.T) {
 	t.Run("the role cannot be read", func(t *testing.T) {
 		m := newServingMount(t)
 		m.restart()
-		m.storage.failOn("get", rolePrefix, broken)
+		m.storage.failOn("get", roles.Prefix, broken)
 		_, err := m.handle(logical.ReadOperation, "token/firefly", nil)
 		require.Equal(t, broken, err)
 	})

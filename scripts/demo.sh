@@ -16,6 +16,7 @@
 #
 # shellcheck disable=SC2317 # functions called through a trap
 set -euo pipefail
+umask=$(umask) # what is built is for whoever may see the checkout
 umask 077
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -111,7 +112,7 @@ start_emulator() {
   port=$(free_port 8280)
   ims_url=http://127.0.0.1:$port
   "$work/adobe-emulator" -listen "127.0.0.1:$port" -client-id "$client_id" \
-    -client-secret "$(cat "$work/client-secret")" >"$work/emulator.log" 2>&1 &
+    -client-secret-file "$work/client-secret" >"$work/emulator.log" 2>&1 &
   emulator=$!
   await "$emulator" "$work/emulator.log" busy "$port"
 }
@@ -149,11 +150,7 @@ first_token() {
   run "$cli" write adobeims/roles/firefly scopes="$scopes"
   echo
   note "And this is all that an application does:"
-  if [ -n "$real" ]; then
-    run "$cli" read adobeims/token/firefly | sed 's/^\(access_token  *.\{12\}\).*/\1... (shortened by this script)/'
-  else
-    run "$cli" read adobeims/token/firefly
-  fi
+  run "$cli" read adobeims/token/firefly | sed 's/^\(access_token  *.\{12\}\).*/\1... (shortened by this script)/'
 }
 
 what_next() {
@@ -179,11 +176,16 @@ TEXT
 
 Make Adobe fail, and see that readers are served as long as a token lives (90 seconds here):
 
-  curl -d life=90s $ims_url/emulator/token-life
+  curl -d '{"life":"90s"}' $ims_url/emulator/token-life
   $cli delete adobeims/token/firefly && $cli read adobeims/token/firefly
-  curl -d path=/ims/token/v3 -d status=503 $ims_url/emulator/fault
+  curl -d '{"path":"/ims/token/v3","status":503}' $ims_url/emulator/fault
   sleep 45; $cli read adobeims/token/firefly    # the token still works, and a warning says why it is not newer
+
+Let Adobe work again, and read the next token. It takes the engine a few seconds to ask again:
+
   curl -X DELETE $ims_url/emulator/fault
+  sleep 20; $cli read adobeims/token/firefly    # another token, and no warning
+  curl -d '{"life":"24h"}' $ims_url/emulator/token-life
 
   curl $ims_url/emulator/counters               # what Adobe was asked so far
 TEXT
@@ -199,7 +201,7 @@ cli=$(basename "$vault")
 choose_adobe
 
 note "Building the plugin"
-make -s --no-print-directory -C "$root" build
+(umask "$umask" && make -s --no-print-directory -C "$root" build)
 mkdir "$work/plugins"
 cp "$root/bin/$plugin" "$work/plugins/"
 if [ -z "$real" ]; then

@@ -45,7 +45,22 @@ func (a attempts) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	base := c.pool.useTransport(c.transport)
 	defer c.pool.leaveTransport(c.transport)
-	return c.send(caller, call, base, req)
+	resp, err := c.send(caller, call, base, req)
+	c.pool.observe(c.service.Name, call.Endpoint, outcomeOf(call), c.pool.now().Sub(call.Sent))
+	return resp, err
+}
+
+// outcomeOf is what an attempt came to, by the status of its answer.
+func outcomeOf(call *Call) string {
+	switch s := call.Status; {
+	case s == 0:
+		return string(Unreachable)
+	case isSuccess(s):
+		return "success"
+	case s >= 400 && !speaksByStatus(s):
+		return string(Refused)
+	}
+	return string(kindOf(call.Status, object{}, false))
 }
 
 func (c *Client) send(caller context.Context, call *Call, base http.RoundTripper, req *http.Request) (*http.Response, error) {

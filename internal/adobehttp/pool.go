@@ -17,6 +17,26 @@ type Pool struct {
 	transports map[transportKey]*transport
 	servers    map[string]*server // by URL
 	closed     bool
+
+	observe func(service, endpoint, outcome string, took time.Duration)
+}
+
+// Observe has every attempt of a request told to a function when it ends: whose
+// service, which endpoint, "success" or the Kind that its answer was of by its
+// status, and how long it took. It is called before the first request.
+func (p *Pool) Observe(f func(service, endpoint, outcome string, took time.Duration)) { p.observe = f }
+
+// Load returns how many requests are under way and how many wait for their turn.
+func (p *Pool) Load() (underWay, waiting int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.servers {
+		for _, l := range []*lane{s.asking, s.ending} {
+			u, w := l.load()
+			underWay, waiting = underWay+u, waiting+w
+		}
+	}
+	return underWay, waiting
 }
 
 // NewPool returns a Pool. The user agent is sent with every request.
@@ -26,6 +46,7 @@ func NewPool(userAgent string, now func() time.Time) *Pool {
 		now:        now,
 		transports: map[transportKey]*transport{},
 		servers:    map[string]*server{},
+		observe:    func(string, string, string, time.Duration) {},
 	}
 }
 

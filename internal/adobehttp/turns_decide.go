@@ -29,6 +29,14 @@ type lane struct {
 	queue      []*share // those that wait, the next one first
 }
 
+// load returns how many turns are taken and how many requests wait for one.
+func (l *lane) load() (taken, waiting int) {
+	for _, s := range l.shares {
+		taken += s.own
+	}
+	return taken, l.waiting
+}
+
 // share is what one credential has of a lane.
 type share struct {
 	name    string

@@ -201,7 +201,14 @@ func TestProveWebApp(t *testing.T) {
 			require.NoError(t, err)
 		})
 	}
-	for _, body := range []string{`{"error":"unauthorized_client"}`, `{"error":"invalid_client"}`, `{"error":"something_else"}`, `{"message":"blocked by policy"}`} {
+	t.Run("words alone are neither a proof nor a refusal", func(t *testing.T) {
+		a, b := newAdobe(t, "p8e-good"), newBench(t)
+		a.instead(tokenPath, 403, "application/json", `{"message":"blocked by policy"}`)
+		_, err := b.Prove(t.Context(), webApp(a.URL, "p8e-good"), nil)
+		var open *Unproven
+		require.ErrorAs(t, err, &open)
+	})
+	for _, body := range []string{`{"error":"unauthorized_client"}`, `{"error":"invalid_client"}`, `{"error":"something_else"}`} {
 		t.Run("no proof: "+body, func(t *testing.T) {
 			a, b := newAdobe(t, "p8e-good"), newBench(t)
 			a.instead(tokenPath, 403, "application/json", body)

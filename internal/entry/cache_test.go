@@ -236,7 +236,8 @@ func TestEntryThatCannotBeRead(t *testing.T) {
 	require.ErrorContains(t, err, "thing/a cannot be read")
 }
 
-// Slow storage of one name holds up that name, and only as long as its caller waits.
+// Slow storage of one name holds up that name, and only as long as its caller
+// waits.
 func TestOneNameDoesNotHoldUpAnother(t *testing.T) {
 	for _, op := range []string{"get ", "put ", "delete "} {
 		t.Run(op, func(t *testing.T) {

@@ -25,6 +25,7 @@ type crash struct {
 	mu    sync.Mutex
 	at    int
 	after bool
+	once  bool // only that call fails: the process lives on
 	step  int
 	dead  bool
 }
@@ -35,7 +36,7 @@ func (c *crash) dies() (before, after bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.dead {
-		return true, false
+		return !c.once, false
 	}
 	c.step++
 	c.dead = c.step == c.at
@@ -52,9 +53,8 @@ func (c *crash) String() string {
 	return fmt.Sprintf("died at step %d, after its effect: %v", c.at, c.after)
 }
 
-// arm makes the mount's process die as the crash says. The returned function
-// brings it back to life on what it left behind.
-func (m *mount) arm(c *crash) (revive func()) {
+// arm makes calls fail as the crash says, until heal is called.
+func (m *mount) arm(c *crash) (heal func()) {
 	m.storage.set(func(_, _ string, call func() error) error {
 		before, after := c.dies()
 		if before {
@@ -83,7 +83,6 @@ func (m *mount) arm(c *crash) (revive func()) {
 		removeBefore()
 		removeAfter()
 		m.storage.set(nil)
-		m.restart()
 	}
 }
 
@@ -92,6 +91,7 @@ type scenario struct {
 	prepare  func(*mount)
 	work     func(*mount)
 	minSteps int
+	bare     bool // also with answers that do not name the new secret
 }
 
 func rotateByHand(m *mount) { _, _ = m.rotate() }
@@ -100,24 +100,28 @@ var scenarios = map[string]scenario{
 	"the first rotation": {
 		prepare:  func(*mount) {},
 		work:     rotateByHand,
-		minSteps: 14,
+		minSteps: 12,
+		bare:     true,
 	},
 	"a rotation that makes room": {
 		prepare:  func(m *mount) { m.rotated(); m.clock.Advance(time.Minute) },
 		work:     rotateByHand,
-		minSteps: 17,
+		minSteps: 14,
 	},
 	"a rotation that removes the secret before at once": {
 		prepare: func(m *mount) {
 			m.write(func(c *credential.Credential) { c.PreviousSecretTTL = 0 })
 		},
 		work:     rotateByHand,
-		minSteps: 16,
+		minSteps: 15,
 	},
 	"a rotation by period": {
-		prepare:  func(m *mount) { m.write(func(c *credential.Credential) { c.RotationPeriod = time.Hour }) },
+		prepare: func(m *mount) {
+			m.write(func(c *credential.Credential) { c.RotationPeriod = 24 * time.Hour })
+			m.clock.Advance(23 * time.Hour)
+		},
 		work:     func(m *mount) { _ = m.Tick(context.Background()) },
-		minSteps: 15,
+		minSteps: 13,
 	},
 	"a removal": {
 		prepare:  func(m *mount) { m.rotated(); m.clock.Advance(time.Hour) },
@@ -141,6 +145,7 @@ var scenarios = map[string]scenario{
 		},
 		work:     func(m *mount) { _ = m.Tick(context.Background()) },
 		minSteps: 6,
+		bare:     true,
 	},
 	"clearing up after a lost answer": {
 		prepare: func(m *mount) {
@@ -150,7 +155,7 @@ var scenarios = map[string]scenario{
 			m.clock.Advance(time.Minute)
 		},
 		work:     rotateByHand,
-		minSteps: 18,
+		minSteps: 15,
 	},
 	"Vault's rollback": {
 		prepare: func(m *mount) {
@@ -173,6 +178,9 @@ var scenarios = map[string]scenario{
 func TestCrashAtEveryStep(t *testing.T) {
 	for name, s := range scenarios {
 		for _, bare := range []bool{false, true} {
+			if bare && !s.bare {
+				continue
+			}
 			for _, after := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s, bare answers %v, after the effect %v", name, bare, after), func(t *testing.T) {
 					t.Parallel()
@@ -189,40 +197,43 @@ func TestCrashAtEveryStep(t *testing.T) {
 func (s scenario) dies(t *testing.T, bare bool, c *crash) (died bool) {
 	t.Helper()
 	for _, recover := range []func(*mount){
-		func(m *mount) { m.settle() },
+		func(*mount) {},
 		func(m *mount) {
 			m.clock.Advance(2 * time.Second)
 			m.rotated()
 			require.LessOrEqual(t, len(m.uuids()), maxSecrets, c)
 			m.requireSound(c.String())
 			m.requireCurrentWorks(c.String())
-			m.write(func(c *credential.Credential) { c.RotationPeriod = 0 })
-			m.settle()
+			require.Nil(m.t, m.stored().RotationFailure, c)
 		},
 	} {
 		m := newMount(t, func(o *emulator.Options) { o.BareNewSecret = bare })
 		s.prepare(m)
-		revive := m.arm(c)
+		this := &crash{at: c.at, after: c.after}
+		heal := m.arm(this)
 		s.work(m)
-		died = c.happened()
-		revive()
+		heal()
+		m.restart()
+		died = this.happened()
 		m.requireSound(c.String())
-		if m.stored().RotationPeriod > 0 && m.stored().Added {
-			m.write(func(c *credential.Credential) { c.RotationPeriod = 0 })
-		}
 		recover(m)
-		m.write(func(c *credential.Credential) { c.RotationPeriod = 0 })
-		m.settle()
-		m.requireTidy(c.String())
-		require.Nil(t, m.stored().RotationFailure, c)
-		*c = crash{at: c.at, after: c.after}
+		m.requireSettled(c.String())
 	}
 	return died
 }
 
-// Storage or Adobe fails for a single call, before its effect or after, and the
+// requireSettled lets the work in the background come to its end.
+func (m *mount) requireSettled(what string) {
+	m.t.Helper()
+	m.settle()
+	m.write(func(c *credential.Credential) { c.RotationPeriod = 0 })
+	m.settle()
+	m.requireTidy(what)
+}
+
+// Storage or Adobe fails for a single call, before its effect or after it, and the
 // process lives on.
-func TestSingleFailureAtEveryStep(t *testing.T) {
+func TestFailureAtEveryStep(t *testing.T) {
 	for name, s := range scenarios {
 		for _, after := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, after the effect %v", name, after), func(t *testing.T) {
@@ -230,20 +241,16 @@ func TestSingleFailureAtEveryStep(t *testing.T) {
 				for at := 1; ; at++ {
 					m := newMount(t)
 					s.prepare(m)
-					c := &crash{at: at, after: after}
-					once := &crash{at: 1}
-					failing := c.failsOnce(once)
-					remove := m.arm(failing)
+					c := &crash{at: at, after: after, once: true}
+					heal := m.arm(c)
 					s.work(m)
-					happened := failing.happened()
-					_ = remove
-					m.heal()
+					heal()
 					m.requireSound(c.String())
-					m.settle()
-					m.write(func(c *credential.Credential) { c.RotationPeriod = 0 })
-					m.settle()
-					m.requireTidy(c.String())
-					if !happened {
+					m.clock.Advance(time.Minute)
+					m.rotated()
+					require.Nil(m.t, m.stored().RotationFailure, c)
+					m.requireSettled(c.String())
+					if !c.happened() {
 						break
 					}
 				}

@@ -56,7 +56,9 @@
 //	A pending secret:                                  | step
 //	IMS accepted it, uuid known                        | Promote
 //	IMS accepted it, the list tells its uuid           | NamePending
+//	IMS accepted it, not listed within ten minutes yet | Postpone
 //	IMS accepted it, the list does not tell            | AskOperator
+//	nobody has tried in this run, the list tells       | NamePending
 //	nobody has tried in this run                       | Prove
 //	refused, and older than an hour                    | GiveUp (uuid not told: AskOperator)
 //	refused, older than ten minutes, not listed        | GiveUp

@@ -83,7 +83,7 @@ func TestListLagsBehindABarePending(t *testing.T) {
 	m := newMount(t, func(o *emulator.Options) { o.BareNewSecret = true })
 	lag := listing(m.adobe.SecretsOf(clientID)[0])
 	err := m.rotateWith(lag)
-	require.ErrorContains(t, err, "which one it is in the Developer Console is not known")
+	require.ErrorContains(t, err, "does not list it yet")
 	require.Len(t, m.wal(), 1, "which tells it from others")
 	m.requireSound("not named")
 	require.NotEmpty(t, m.rollback(), "it is not lost")

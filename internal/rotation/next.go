@@ -138,7 +138,7 @@ func pendingStep(s state) step {
 	case s.Proof.Accepted:
 		return s.promote()
 	case s.Proof.Refusals == 0:
-		return step{Action: Prove}
+		return s.firstProof()
 	}
 	age := s.Now.Sub(s.Config.Pending.Added)
 	switch retryAt := s.Proof.retryAt(s.Goal); {
@@ -156,6 +156,21 @@ func pendingStep(s state) step {
 	return step{Action: Prove}
 }
 
+// firstProof is the step before the pending secret is proven. Its uuid is found out
+// as early as can be: once it is used, it cannot be told from somebody else's.
+func (s state) firstProof() step {
+	if s.Config.Pending.UUID != "" {
+		return step{Action: Prove}
+	}
+	if s.Listing == nil {
+		return step{Action: Look}
+	}
+	if found := s.mayBePending(); len(found) == 1 {
+		return step{Action: NamePending, UUID: found[0].UUID}
+	}
+	return step{Action: Prove}
+}
+
 // promote is the step after IMS accepted the pending secret. Which one it is at
 // Adobe has to be known first: it is removed there one day.
 func (s state) promote() step {
@@ -166,10 +181,13 @@ func (s state) promote() step {
 		return step{Action: Look}
 	}
 	found := s.mayBePending()
-	if len(found) != 1 {
-		return step{Action: AskOperator, Err: s.pendingNotTold()}
+	switch {
+	case len(found) == 1:
+		return step{Action: NamePending, UUID: found[0].UUID}
+	case len(found) == 0 && s.Now.Sub(s.Config.Pending.Added) <= listingLag:
+		return step{Action: Postpone, Err: s.pendingNotListed()}
 	}
-	return step{Action: NamePending, UUID: found[0].UUID}
+	return step{Action: AskOperator, Err: s.pendingNotTold()}
 }
 
 func (s state) giveUp() step {

@@ -143,7 +143,7 @@ func (r *run) giveUp(ctx context.Context, uuid string) error {
 			return err
 		}
 	}
-	if err := r.change(ctx, func(c *credential.Credential) { c.Pending = nil }); err != nil {
+	if err := r.change(ctx, func(c *credential.Credential) { c.Pending, c.RotationFailure = nil, nil }); err != nil {
 		return err
 	}
 	r.state.Proof = proof{}
@@ -157,7 +157,8 @@ func (r *run) removeRetired(ctx context.Context, uuid string) error {
 	if err := r.remove(r.unchanged(ctx), uuid); err != nil {
 		return err
 	}
-	if err := r.change(ctx, func(c *credential.Credential) { c.Secrets = c.Without(uuid) }); err != nil {
+	err := r.change(ctx, func(c *credential.Credential) { c.Secrets, c.RotationFailure = c.Without(uuid), nil })
+	if err != nil {
 		return err
 	}
 	r.host.Log.Info("a previous client secret was removed", "config", r.name, "client_secret_uuid", uuid)

@@ -84,6 +84,10 @@ func (s state) pendingNotTold() error {
 		s.Name, describe(s.Listing.Secrets, ""))
 }
 
+func (s state) pendingNotListed() error {
+	return advice.New("the new client secret of config/%s works, but the Developer Console does not list it yet, so the old one stays in use. It is looked for again in the background", s.Name)
+}
+
 func (s state) notProven(cause error) error {
 	name := "without a uuid"
 	if uuid := s.Config.Pending.UUID; uuid != "" {

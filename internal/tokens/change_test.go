@@ -189,6 +189,28 @@ func requireOfAfter(m *mount, r *reading, c change, before int, leased *[]string
 	}
 }
 
+// When a request's turn has come the role is looked at once more, and what nobody
+// has a use for is not asked for.
+func TestRoleIsLookedAtWhenTheTurnHasCome(t *testing.T) {
+	for name, edit := range map[string]func(*Spec){
+		"narrowed":       func(s *Spec) { s.Role.Scopes = []string{"openid"} },
+		"another client": func(s *Spec) { s.ClientID = "other" },
+		"exclusive":      func(s *Spec) { s.Role.Exclusive = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(m *mount) {
+				m.ims.turn.hold()
+				r := m.start(role)
+				r.requireWaits()
+				m.roles.write(role, edit) // nobody was told yet
+				m.ims.turn.open()
+				require.Equal(t, "firefly-1", r.token(), "one mint, for the role as it is")
+				require.True(t, r.answer.Token.Fits(m.roles.spec(role)))
+			})
+		})
+	}
+}
+
 // What does not concern the token does not cost one.
 func TestRoleIsWrittenAndItsMintGoesOn(t *testing.T) {
 	bubble(t, func(m *mount) {

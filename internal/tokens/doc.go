@@ -31,7 +31,8 @@
 // and so cannot block. State.decide says what becomes of a read (decide.go), and
 // Service.act does it (read.go). A mint under way is a call, for all readers of a
 // shared role (call.go), or a single, for one reader of an exclusive role
-// (single.go). Both end in Service.land, the only door onto the record (land.go).
+// (single.go). What a call obtains goes through Service.land, the only door onto the
+// record (land.go); so does a single's that nobody takes, as condemned.
 //
 // # The order of events
 //

@@ -165,6 +165,7 @@ func (s *Service) act(ctx context.Context, st *roleState, spec Spec, mayMint, im
 
 // serve is called with st.mu held.
 func (s *Service) serve(st *roleState, spec Spec, token *Token, now time.Time) Answer {
+	st.reads++
 	if st.served != token {
 		st.served = token
 		s.arm(st, spec, now)

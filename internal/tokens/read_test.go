@@ -294,6 +294,24 @@ func TestSaveThatAnotherSaveHadDone(t *testing.T) {
 	})
 }
 
+// A save that gave up may have been done by another meanwhile: then the token can
+// have been handed out.
+func TestSaveThatGaveUpAndWasDoneByAnother(t *testing.T) {
+	bubble(t, func(m *mount) {
+		st := newRoleState(role)
+		saved, unsaved := testToken("saved", testSpec(1), start, day), testToken("unsaved", testSpec(1), start, day)
+		st.add(saved, start)
+		st.saved = st.version
+		st.add(unsaved, start)
+		require.False(t, m.condemnUnsaved(st, saved))
+		require.True(t, m.condemnUnsaved(st, unsaved))
+		m.settle()
+		require.False(t, m.ims.dead("saved"))
+		require.True(t, m.ims.dead("unsaved"))
+		require.Equal(t, []string{"saved"}, st.names())
+	})
+}
+
 func TestTokenBesideAnErrorIsEnded(t *testing.T) {
 	bubble(t, func(m *mount) {
 		m.ims.refuse(errRefused)

@@ -120,6 +120,10 @@ func (s *Service) Tick(ctx context.Context) error {
 func (s *Service) tick(ctx context.Context, st *roleState) error {
 	now := s.host.Clock.Now()
 	st.mu.Lock()
+	if st.gone {
+		st.mu.Unlock()
+		return nil
+	}
 	st.prune(now)
 	unsaved := st.saved != st.version
 	condemned := st.condemned()

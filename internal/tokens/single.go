@@ -136,5 +136,6 @@ func (one *single) take(ctx context.Context) (answer Answer, done bool, err erro
 	}
 	token := one.token
 	one.token = nil
+	one.st.reads++
 	return Answer{Token: token, Role: spec.Role, Until: token.Expires}, true, nil
 }

@@ -140,6 +140,31 @@ func TestExclusiveReaderWhoHangsUpBeforeItTakesItsToken(t *testing.T) {
 	})
 }
 
+// A role that is deleted while a reader has not taken its token yet stays in memory
+// until the token is dead: the record has one writer at a time.
+func TestRoleDeletedBeforeAnExclusiveTokenIsTaken(t *testing.T) {
+	exclusively(t, func(m *mount) {
+		m.ims.sent.hold()
+		r := m.start(role)
+		r.requireWaits()
+		m.roles.gate.hold()
+		m.ims.sent.open()
+		r.requireWaits()
+		release := m.roles.gate.detach()
+		m.roles.remove(role)
+		_, err := m.Delete(context.Background(), role)
+		require.NoError(t, err)
+		m.settle()
+		_, kept := m.memory().Load(role)
+		require.True(t, kept)
+		release()
+		r.failure()
+		m.settle()
+		require.Equal(t, 1, m.ims.ended["firefly-1"])
+		m.requireNothingLeft()
+	})
+}
+
 func TestExclusiveReaderLimit(t *testing.T) {
 	exclusively(t, func(m *mount) {
 		m.ims.sent.hold()

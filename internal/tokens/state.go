@@ -51,7 +51,10 @@ type state struct {
 	failure *Failure // of the last mint; nil if it succeeded
 	call    *call    // the mint under way that readers wait for; nil if there is none
 	singles int      // exclusive tokens being minted
-	running int      // mints and endings under way, those included that nobody waits for
+	running int      // who works with the state: mints, endings, exclusive readers; it stays in memory meanwhile
+
+	reads               uint64 // tokens handed out
+	mints, mintFailures uint64
 
 	ending      int       // endings under way
 	endFailures int       // in a row, of ending condemned tokens
@@ -210,9 +213,11 @@ func (s *state) see(spec Spec) bool {
 // note keeps the outcome of a mint of the spec.
 func (s *state) note(spec Spec, err error, started, now time.Time) {
 	if err == nil {
+		s.mints++
 		s.failure, s.minted = nil, true
 		return
 	}
+	s.mintFailures++
 	s.failure = s.failure.next(err, spec, started, now)
 	if token := s.newest(spec, now); token != nil {
 		s.failure.before(token.Expires, now)

@@ -39,6 +39,9 @@ type Status struct {
 	Outstanding   int // tokens that have neither expired nor been ended
 	Uninvalidated int // of these, tokens that IMS could not end yet
 
+	Reads               uint64 // tokens handed out, since the role was first used here
+	Mints, MintFailures uint64 // likewise
+
 	Failure    *Failure // the last mint's; nil if it succeeded
 	BackingOff bool     // IMS is left alone until Failure.RetryAt
 }
@@ -52,6 +55,8 @@ func (s *Service) Status(ctx context.Context, spec Spec) (status Status, err err
 func (s *state) status(spec Spec, now time.Time) Status {
 	status := Status{
 		Current:    s.newest(spec, now),
+		Reads:      s.reads,
+		Mints:      s.mints, MintFailures: s.mintFailures,
 		Failure:    s.failure.of(spec),
 		BackingOff: s.failure.of(spec).backsOff(now),
 	}

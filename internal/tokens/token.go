@@ -5,6 +5,7 @@ package tokens
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/secret"
@@ -58,6 +59,15 @@ func (t *Token) MissingScopes() (missing []string) {
 		}
 	}
 	return missing
+}
+
+// ScopesWarning names the scopes that are missing; empty if none is.
+func (t *Token) ScopesWarning() string {
+	missing := t.MissingScopes()
+	if len(missing) == 0 {
+		return ""
+	}
+	return "IMS granted fewer scopes than the role asks for. Missing: " + strings.Join(missing, ", ")
 }
 
 // String names the token without giving it away.

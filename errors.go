@@ -42,13 +42,15 @@ func respond(err error) (*logical.Response, error) {
 		status = http.StatusBadRequest
 	case errors.As(err, &crowd):
 		status = http.StatusTooManyRequests
-	case errors.Is(err, tokens.ErrSlow), errors.Is(err, tokens.ErrNoAnswer), errors.Is(err, context.DeadlineExceeded):
-		status = http.StatusServiceUnavailable
 	default:
 		status = adobeStatus(err)
-		if status == 0 && errors.As(err, &fixable) {
-			status = http.StatusBadRequest
-		}
+	}
+	switch {
+	case status != 0:
+	case errors.Is(err, tokens.ErrSlow), errors.Is(err, context.DeadlineExceeded):
+		status = http.StatusServiceUnavailable
+	case errors.As(err, &fixable):
+		status = http.StatusBadRequest
 	}
 	switch status {
 	case 0:
@@ -65,18 +67,21 @@ func words(err error) string {
 	var kill *tokens.KillError
 	var full *tokens.FullError
 	var crowd *tokens.CrowdError
+	var revoke *authorization.RevokeError
 	switch {
+	case errors.As(err, &revoke):
+		return revoke.Error()
 	case errors.As(err, &mint):
 		return mintWords(mint)
 	case errors.As(err, &kill):
 		return killWords(kill)
 	case errors.As(err, &full):
 		return fmt.Sprintf("%s: its scopes or its config were changed that often. The first expires at %s. To invalidate them all: vault delete %stoken/%s",
-			full, timestamp(full.Until), advice.Mount, full.Role)
+			full, advice.Time(full.Until), advice.Mount, full.Role)
 	case errors.As(err, &crowd):
 		return fmt.Sprintf("%s already: read again in a while", crowd)
 	case errors.Is(err, tokens.ErrSlow):
-		return fmt.Sprintf("IMS has not answered within %s: read again in a while", inWords(tokens.ReaderLimit))
+		return fmt.Sprintf("IMS has not answered within %s: read again in a while", advice.Span(tokens.ReaderLimit))
 	case errors.Is(err, context.DeadlineExceeded):
 		return "Adobe has not answered in time: try again in a while"
 	}
@@ -96,7 +101,7 @@ func mintWords(e *tokens.MintError) string {
 			text += advice + " "
 		}
 	}
-	return text + fmt.Sprintf("IMS is asked again from %s (in %s)", timestamp(f.RetryAt), inWords(max(f.RetryAt.Sub(e.Now), 0)))
+	return text + fmt.Sprintf("IMS is asked again from %s (in %s)", advice.Time(f.RetryAt), advice.Span(max(f.RetryAt.Sub(e.Now), 0)))
 }
 
 func killWords(e *tokens.KillError) string {
@@ -127,8 +132,12 @@ const maxNamed = 5
 // 0 if the error is none.
 func adobeStatus(err error) int {
 	var kill *tokens.KillError
-	if errors.As(err, &kill) {
-		return killStatus(kill)
+	var revoke *authorization.RevokeError
+	switch {
+	case errors.As(err, &kill):
+		return endingStatus(kill.Failed[0].Err)
+	case errors.As(err, &revoke):
+		return endingStatus(revoke.Err)
 	}
 	var failed *ims.Error
 	switch {
@@ -144,19 +153,18 @@ func adobeStatus(err error) int {
 	return http.StatusBadGateway
 }
 
-// killStatus is that of the first failure. A refusal to invalidate is a failure of
+// endingStatus is that of a failure to end a token. A refusal is a failure of
 // Adobe's, since nothing in the request was wrong; but an operator can write the
 // client secret that it lacks.
-func killStatus(e *tokens.KillError) int {
-	first := e.Failed[0].Err
-	if errors.Is(first, tokens.ErrNoAnswer) {
-		return http.StatusServiceUnavailable
-	}
+func endingStatus(err error) int {
 	var unendable *credential.Unendable
-	if errors.As(first, &unendable) || ims.RefusedWith(first, ims.CodeInvalidClient) {
+	switch {
+	case errors.Is(err, tokens.ErrNoAnswer), errors.Is(err, context.DeadlineExceeded):
+		return http.StatusServiceUnavailable
+	case errors.As(err, &unendable), ims.RefusedWith(err, ims.CodeInvalidClient):
 		return http.StatusBadRequest
 	}
-	status := cmp.Or(adobeStatus(first), http.StatusInternalServerError)
+	status := cmp.Or(adobeStatus(err), http.StatusInternalServerError)
 	if status == http.StatusBadRequest {
 		return http.StatusBadGateway
 	}
@@ -176,21 +184,6 @@ func adviceFor(failed *ims.Error, config, role string) string {
 		return fmt.Sprintf("The credential in config/%s may not use the client_credentials grant: it must be an OAuth Server-to-Server credential.", config)
 	}
 	return ""
-}
-
-// timestamp writes a time as all answers and messages do: RFC 3339, UTC.
-func timestamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
-
-// inWords writes a duration in whole seconds without its zeros: 48h, not 48h0m0s.
-func inWords(d time.Duration) string {
-	text := d.Round(time.Second).String()
-	if strings.HasSuffix(text, "m0s") {
-		text = strings.TrimSuffix(text, "0s")
-	}
-	if strings.HasSuffix(text, "h0m") {
-		text = strings.TrimSuffix(text, "0m")
-	}
-	return text
 }
 
 func wholeSeconds(d time.Duration) int64 { return int64(d / time.Second) }

@@ -75,8 +75,8 @@ func (b *backend) readAuthorize(ctx context.Context, _ *logical.Request, d *fram
 // describeAuthorization tells whose it is, since when and until when.
 func describeAuthorization(a *authorization.Authorization) map[string]any {
 	data := map[string]any{
-		"authorization_time":        timestamp(a.Granted),
-		"authorization_expire_time": timestamp(a.Expires),
+		"authorization_time":        advice.Time(a.Granted),
+		"authorization_expire_time": advice.Time(a.Expires),
 	}
 	if a.Subject != "" {
 		data["user_id"] = a.Subject
@@ -110,7 +110,7 @@ func (b *backend) writeAuthorize(ctx context.Context, _ *logical.Request, d *fra
 	if err != nil {
 		return respond(err)
 	}
-	return &logical.Response{Data: map[string]any{"authorization_expire_time": timestamp(granted.Expires)}}, nil
+	return &logical.Response{Data: map[string]any{"authorization_expire_time": advice.Time(granted.Expires)}}, nil
 }
 
 // inTime limits what is not given up when whoever asked goes away: a code and a
@@ -129,7 +129,7 @@ func (b *backend) beginSignIn(ctx context.Context, spec tokens.Spec, replace boo
 	resp := &logical.Response{Data: map[string]any{
 		"authorize_url": in.URL,
 		"state":         in.State,
-		"expire_time":   timestamp(in.Expires),
+		"expire_time":   advice.Time(in.Expires),
 	}}
 	if !slices.Contains(spec.Role.Scopes, "offline_access") {
 		resp.AddWarning(roles.WithoutRefresh)
@@ -172,7 +172,7 @@ func (b *backend) deleteAuthorize(ctx context.Context, _ *logical.Request, d *fr
 // leftWords warns of what nobody but the person can end.
 func leftWords(l authorization.Left) string {
 	return fmt.Sprintf("IMS was not asked to revoke: no config has the credential %s any more that the person authorized. The authorization lives until %s, unless the person ends it on Adobe's page of connected applications",
-		l.ClientID, timestamp(l.Expires))
+		l.ClientID, advice.Time(l.Expires))
 }
 
 // checkPerson refuses a role that no person authorizes.

@@ -74,7 +74,7 @@ func (b *backend) readConfig(ctx context.Context, req *logical.Request, d *frame
 		"request_timeout":         wholeSeconds(c.RequestTimeout),
 		"max_retries":             c.MaxRetries,
 		"allow_management_scopes": c.AllowManagementScopes,
-		"client_secret_set_time":  timestamp(c.Set),
+		"client_secret_set_time":  advice.Time(c.Set),
 	}
 	if len(c.Scopes) > 0 {
 		data["scopes"] = c.Scopes
@@ -100,17 +100,17 @@ func (b *backend) readConfig(ctx context.Context, req *logical.Request, d *frame
 // describeSecrets adds what is due and what is in trouble, never a secret.
 func (b *backend) describeSecrets(data map[string]any, c *credential.Credential, mount string) {
 	if next := c.NextRotation(b.host.Clock.Now()); !next.IsZero() {
-		data["next_rotation_time"] = timestamp(next)
+		data["next_rotation_time"] = advice.Time(next)
 	}
 	if c.Pending != nil {
 		data["pending_secret_uuid"] = c.Pending.UUID
 	}
 	if n := len(c.Retired); n > 0 {
 		data["previous_secret_uuid"] = c.Retired[n-1].UUID
-		data["previous_secret_remove_time"] = timestamp(c.Retired[n-1].RemoveAt)
+		data["previous_secret_remove_time"] = advice.Time(c.Retired[n-1].RemoveAt)
 	}
 	if f := c.RotationFailure; f != nil {
-		data["rotation_error"], data["rotation_error_time"] = advice.At(mount, f.Text), timestamp(f.At)
+		data["rotation_error"], data["rotation_error_time"] = advice.At(mount, f.Text), advice.Time(f.At)
 	}
 }
 

@@ -75,8 +75,8 @@ func describeFound(f *tokens.Found, mount string) map[string]any {
 		"standing":    string(f.Standing),
 		"client_id":   f.Token.ClientID,
 		"scopes":      f.Token.HeldScopes(),
-		"mint_time":   timestamp(f.Token.Issued),
-		"expire_time": timestamp(f.Token.Expires),
+		"mint_time":   advice.Time(f.Token.Issued),
+		"expire_time": advice.Time(f.Token.Expires),
 		"command":     fmt.Sprintf("vault delete %stoken/%s", mount, f.Role),
 	}
 }
@@ -105,10 +105,10 @@ func (b *backend) describeUnknown(ctx context.Context, claims ims.Claims, mount 
 		"scopes":     claims.Scopes,
 	}
 	if !claims.Created.IsZero() {
-		data["mint_time"] = timestamp(claims.Created)
+		data["mint_time"] = advice.Time(claims.Created)
 	}
 	if !claims.Expires.IsZero() {
-		data["expire_time"] = timestamp(claims.Expires)
+		data["expire_time"] = advice.Time(claims.Expires)
 	}
 	resp := &logical.Response{Data: data}
 	switch {

@@ -8,6 +8,8 @@ import (
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
+
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/advice"
 )
 
 // config/<name>/rotate
@@ -39,11 +41,11 @@ func (b *backend) rotateConfig(ctx context.Context, _ *logical.Request, d *frame
 	data := map[string]any{"client_secret_uuid": rotated.UUID}
 	if p := rotated.Previous; p != nil {
 		data["previous_secret_uuid"] = p.UUID
-		data["previous_secret_remove_time"] = timestamp(p.RemoveAt)
+		data["previous_secret_remove_time"] = advice.Time(p.RemoveAt)
 	}
 	resp := &logical.Response{Data: data}
 	for _, removed := range rotated.RemovedEarly {
-		resp.AddWarning(fmt.Sprintf("The client secret %s was due to keep working until %s and has been removed early: Adobe allows two", removed.UUID, timestamp(removed.RemoveAt)))
+		resp.AddWarning(fmt.Sprintf("The client secret %s was due to keep working until %s and has been removed early: Adobe allows two", removed.UUID, advice.Time(removed.RemoveAt)))
 	}
 	b.warnOfSameClient(ctx, resp, name)
 	return resp, nil

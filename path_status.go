@@ -89,9 +89,9 @@ func (b *backend) readStatus(ctx context.Context, req *logical.Request, d *frame
 		"failures":             0,
 	}
 	if t := s.Current; t != nil {
-		data["mint_time"] = timestamp(t.Issued)
-		data["expire_time"] = timestamp(t.Expires)
-		data["refresh_time"] = timestamp(s.RefreshAt)
+		data["mint_time"] = advice.Time(t.Issued)
+		data["expire_time"] = advice.Time(t.Expires)
+		data["refresh_time"] = advice.Time(s.RefreshAt)
 		data["granted_scopes"] = t.HeldScopes()
 	}
 	if account := s.account(); account != "" {
@@ -101,7 +101,7 @@ func (b *backend) readStatus(ctx context.Context, req *logical.Request, d *frame
 	if until := b.pool.Quiet(s.credential.IMSURL, s.credential.ClientID); until.After(b.host.Clock.Now()) {
 		data["backing_off"] = true
 		if s.Failure == nil || until.After(s.Failure.RetryAt) {
-			data["next_attempt_time"] = timestamp(until)
+			data["next_attempt_time"] = advice.Time(until)
 		}
 	}
 	if s.authorization.Living() {
@@ -170,8 +170,8 @@ func describeFailure(data map[string]any, f *tokens.Failure, mount string) {
 		return
 	}
 	data["failures"] = f.Count
-	data["next_attempt_time"] = timestamp(f.RetryAt)
-	data["last_failure_time"] = timestamp(f.At)
+	data["next_attempt_time"] = advice.Time(f.RetryAt)
+	data["last_failure_time"] = advice.Time(f.At)
 	data["last_failure_kind"] = "internal"
 	data["last_failure_message"] = advice.At(mount, f.Err.Error())
 	var refused *authorization.Unauthorized
@@ -242,11 +242,11 @@ func (s roleStatus) line() map[string]any {
 	}
 	info := map[string]any{"state": s.state(), "config": s.config, "failures": 0}
 	if s.Current != nil {
-		info["expire_time"] = timestamp(s.Current.Expires)
+		info["expire_time"] = advice.Time(s.Current.Expires)
 	}
 	if s.Failure != nil {
 		info["failures"] = s.Failure.Count
-		info["next_attempt_time"] = timestamp(s.Failure.RetryAt)
+		info["next_attempt_time"] = advice.Time(s.Failure.RetryAt)
 	}
 	return info
 }

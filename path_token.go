@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/advice"
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/roles"
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/tokens"
 )
@@ -70,7 +71,7 @@ func tokenData(t *tokens.Token, now time.Time) map[string]any {
 		"access_token": string(t.AccessToken),
 		"token_type":   "Bearer",
 		"expires_in":   wholeSeconds(t.Remaining(now)),
-		"expire_time":  timestamp(t.Expires),
+		"expire_time":  advice.Time(t.Expires),
 		"scopes":       t.HeldScopes(),
 		"client_id":    t.ClientID,
 	}
@@ -86,13 +87,13 @@ func tokenWarnings(a tokens.Answer, now time.Time) (warnings []string) {
 	switch {
 	case a.Failure != nil:
 		warnings = append(warnings, fmt.Sprintf("This token is still good, but the last attempt to get a newer one failed at %s: %s. IMS is asked again from %s",
-			timestamp(a.Failure.At), a.Failure.Err, timestamp(a.Failure.RetryAt)))
+			advice.Time(a.Failure.At), a.Failure.Err, advice.Time(a.Failure.RetryAt)))
 	case !a.MintingSince.IsZero() && now.Sub(a.MintingSince) >= slowMint:
-		warnings = append(warnings, fmt.Sprintf("This token is still good, but IMS has been asked for a newer one since %s and has not answered yet", timestamp(a.MintingSince)))
+		warnings = append(warnings, fmt.Sprintf("This token is still good, but IMS has been asked for a newer one since %s and has not answered yet", advice.Time(a.MintingSince)))
 	case minTTL > t.Life()*9/10:
-		warnings = append(warnings, fmt.Sprintf("min_ttl is %s, but IMS's tokens live for %s: it counts as nine tenths of that", inWords(minTTL), inWords(t.Life())))
+		warnings = append(warnings, fmt.Sprintf("min_ttl is %s, but IMS's tokens live for %s: it counts as nine tenths of that", advice.Span(minTTL), advice.Span(t.Life())))
 	case t.Remaining(now) < minTTL:
-		warnings = append(warnings, fmt.Sprintf("This token has less than min_ttl (%s) left; a newer one is not available yet", inWords(minTTL)))
+		warnings = append(warnings, fmt.Sprintf("This token has less than min_ttl (%s) left; a newer one is not available yet", advice.Span(minTTL)))
 	}
 	if warning := t.ScopesWarning(); warning != "" {
 		warnings = append(warnings, warning)

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/adobeims/vault-plugin-secrets-adobeims/ims"
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/advice"
@@ -128,5 +127,3 @@ func (e *RevokeError) Error() string {
 
 // Unwrap returns why IMS did not revoke.
 func (e *RevokeError) Unwrap() error { return e.Err }
-
-func timestamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

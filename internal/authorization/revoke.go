@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/adobeims/vault-plugin-secrets-adobeims/ims"
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/advice"
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/secret"
 )
 
@@ -117,7 +118,7 @@ func (s *Service) revoke(ctx context.Context, role string, g Grant) (gone bool, 
 	if c == nil || c.ClientID != g.ClientID || c.IMSURL != g.IMSURL {
 		s.host.Log.Warn("an authorization cannot be revoked at IMS because its credential is gone from the config; "+
 			"the person can end it on Adobe's page of connected applications",
-			"role", role, "config", g.Config, "client_id", g.ClientID, "expire_time", timestamp(g.Expires))
+			"role", role, "config", g.Config, "client_id", g.ClientID, "expire_time", advice.Time(g.Expires))
 		return true, nil
 	}
 	_, err = s.creds.Use(ctx, g.Config, c, func(client *ims.Client, cred ims.Credential) error {

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/advice"
 )
 
 const (
@@ -125,10 +127,10 @@ func (s *Service) keepAlive(ctx context.Context, role string, a *Authorization, 
 	if err != nil {
 		// The role has no use for it any more; deleting it revokes it.
 		s.host.Log.Debug("an authorization is not kept alive",
-			"role", role, "expire_time", timestamp(a.Expires), "error", err)
+			"role", role, "expire_time", advice.Time(a.Expires), "error", err)
 		return now
 	}
-	s.host.Log.Debug("an authorization that nobody uses is refreshed", "role", role, "expire_time", timestamp(a.Expires))
+	s.host.Log.Debug("an authorization that nobody uses is refreshed", "role", role, "expire_time", advice.Time(a.Expires))
 	s.tokens.Renew(ctx, role)
 	return now
 }

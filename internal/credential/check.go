@@ -120,7 +120,7 @@ func (s *Settings) checkTransport() error {
 	switch {
 	case s.RequestTimeout < minRequestTimeout || s.RequestTimeout > maxRequestTimeout:
 		return advice.Field("request_timeout", "%s is out of range; it must be from %s to %s",
-			inWords(s.RequestTimeout), inWords(minRequestTimeout), inWords(maxRequestTimeout))
+			advice.Span(s.RequestTimeout), advice.Span(minRequestTimeout), advice.Span(maxRequestTimeout))
 	case s.MaxRetries < 0 || s.MaxRetries > maxRetries:
 		return advice.Field("max_retries", "%d is out of range; it must be from 0 to %d", s.MaxRetries, maxRetries)
 	case strings.Contains(s.CACert, "PRIVATE KEY-----"):
@@ -180,7 +180,7 @@ func (s *Settings) checkRotation() error {
 		{"previous_secret_ttl", s.PreviousSecretTTL},
 	} {
 		if span.value < 0 || span.value > maxDuration {
-			return advice.Field(span.name, "%s is out of range; it must be from 0 to %s", inWords(span.value), inWords(maxDuration))
+			return advice.Field(span.name, "%s is out of range; it must be from 0 to %s", advice.Span(span.value), advice.Span(maxDuration))
 		}
 	}
 	if s.RotationSchedule == "" && s.RotationWindow == defaultRotationWindow {
@@ -188,7 +188,7 @@ func (s *Settings) checkRotation() error {
 	}
 	switch {
 	case s.RotationPeriod > 0 && s.RotationSchedule != "":
-		return advice.Field("rotation_schedule", "cannot be used beside rotation_period (%s): with the one, write rotation_period=0, with the other, rotation_schedule=\"\"", inWords(s.RotationPeriod))
+		return advice.Field("rotation_schedule", "cannot be used beside rotation_period (%s): with the one, write rotation_period=0, with the other, rotation_schedule=\"\"", advice.Span(s.RotationPeriod))
 	case s.RotationWindow > 0 && s.RotationSchedule == "":
 		return advice.Field("rotation_window", "is for a rotation_schedule only; write rotation_window=0, or rotation_schedule as well")
 	case s.RotationPeriod > 0:
@@ -206,10 +206,10 @@ func (s *Settings) checkPeriod() error {
 	switch {
 	case s.RotationPeriod < minRotationPeriod:
 		return advice.Field("rotation_period", "%s is too short; it must be at least %s, and at least previous_secret_ttl (%s). A number without a unit is seconds: write 30d as 720h",
-			inWords(s.RotationPeriod), inWords(minRotationPeriod), inWords(s.PreviousSecretTTL))
+			advice.Span(s.RotationPeriod), advice.Span(minRotationPeriod), advice.Span(s.PreviousSecretTTL))
 	case s.RotationPeriod < s.PreviousSecretTTL:
 		return advice.Field("rotation_period", "%s is less than previous_secret_ttl, %s: the previous secret would be removed early, because Adobe allows two. Raise the one or lower the other",
-			inWords(s.RotationPeriod), inWords(s.PreviousSecretTTL))
+			advice.Span(s.RotationPeriod), advice.Span(s.PreviousSecretTTL))
 	}
 	return nil
 }
@@ -227,7 +227,7 @@ func (s *Settings) checkSchedule() error {
 	case s.RotationWindow == 0:
 		s.RotationWindow = defaultRotationWindow
 	case s.RotationWindow < minRotationWindow:
-		return advice.Field("rotation_window", "%s is too short; it must be at least %s", inWords(s.RotationWindow), inWords(minRotationWindow))
+		return advice.Field("rotation_window", "%s is too short; it must be at least %s", advice.Span(s.RotationWindow), advice.Span(minRotationWindow))
 	}
 	return nil
 }

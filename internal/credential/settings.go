@@ -4,11 +4,11 @@ package credential
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/adobeims/vault-plugin-secrets-adobeims/console"
 	"github.com/adobeims/vault-plugin-secrets-adobeims/ims"
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/advice"
 )
 
 // Type is a type of credential in the Developer Console.
@@ -76,28 +76,15 @@ const readerWait = 50 * time.Second
 func (s *Settings) Warnings() (warnings []string) {
 	if longest := time.Duration(s.MaxRetries+1) * s.RequestTimeout; longest > readerWait {
 		warnings = append(warnings, fmt.Sprintf("max_retries=%d and request_timeout=%s: while IMS does not answer, a request goes on for %s, but nobody waits for it longer than %s: a reader without a living token gets an error before the last attempts are made",
-			s.MaxRetries, inWords(s.RequestTimeout), inWords(longest), inWords(readerWait)))
+			s.MaxRetries, advice.Span(s.RequestTimeout), advice.Span(longest), advice.Span(readerWait)))
 	}
 	if s.RotationSchedule != "" {
 		if gap := shortestGap(s.RotationSchedule); gap < s.PreviousSecretTTL {
 			warnings = append(warnings, fmt.Sprintf("rotation_schedule: comes round after %s, which is less than previous_secret_ttl (%s): the previous secret is then removed early, because Adobe allows two",
-				inWords(gap), inWords(s.PreviousSecretTTL)))
+				advice.Span(gap), advice.Span(s.PreviousSecretTTL)))
 		}
 	}
 	return warnings
-}
-
-// inWords writes a duration in whole seconds without its zeros: 48h, not
-// 48h0m0s.
-func inWords(d time.Duration) string {
-	text := d.Round(time.Second).String()
-	if strings.HasSuffix(text, "m0s") {
-		text = strings.TrimSuffix(text, "0s")
-	}
-	if strings.HasSuffix(text, "h0m") {
-		text = strings.TrimSuffix(text, "0m")
-	}
-	return text
 }
 
 // CanRotate reports whether the secret of the credential can be rotated:

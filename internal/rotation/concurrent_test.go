@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -338,4 +339,73 @@ func TestOperatorWritesAtEveryRequest(t *testing.T) {
 			m.requireTidy(what)
 		}
 	}
+}
+
+// Between the decision to remove a secret and its request's turn, the operator takes
+// it back: nothing is sent.
+func TestStepIsNotTakenForWhatChanged(t *testing.T) {
+	m := newMount(t)
+	m.rotated()
+	m.clock.Advance(time.Hour)
+	before := m.uuids()
+	r := &run{Service: m.Service, name: "default", goal: tidy}
+	ctx := context.Background()
+	require.NoError(t, r.start(ctx))
+	err := m.Service.store.WithManagement(ctx, "default", r.state.Config, func(at *credential.Session) error {
+		r.at = at
+		require.NoError(t, r.look(ctx))
+		decided := next(r.state)
+		require.Equal(t, RemoveRetired, decided.Action)
+		m.writeSecret(firstSecret)
+		return r.take(ctx, decided)
+	})
+	require.ErrorIs(t, err, ErrChanged)
+	require.Equal(t, before, m.uuids())
+}
+
+func TestSameSecrets(t *testing.T) {
+	m := newMount(t)
+	base := m.config()
+	base.UUID, base.Pending, base.Retired = "A", &credential.Secret{Value: "p", UUID: "P"}, []credential.Secret{{Value: "r", UUID: "R"}}
+	for name, test := range map[string]struct {
+		change func(*credential.Credential)
+		same   bool
+	}{
+		"nothing":          {func(*credential.Credential) {}, true},
+		"a setting":        {func(c *credential.Credential) { c.PreviousSecretTTL++ }, true},
+		"how it failed":    {func(c *credential.Credential) { c.RotationFailure = &credential.Failure{} }, true},
+		"client":           {func(c *credential.Credential) { c.ClientID = "x" }, false},
+		"credential":       {func(c *credential.Credential) { c.CredentialID = "x" }, false},
+		"organisation":     {func(c *credential.Credential) { c.ConsoleOrgID = "1" }, false},
+		"type":             {func(c *credential.Credential) { c.Type = credential.WebApp }, false},
+		"IMS":              {func(c *credential.Credential) { c.IMSURL = "x" }, false},
+		"console":          {func(c *credential.Credential) { c.ConsoleURL = "x" }, false},
+		"current":          {func(c *credential.Credential) { c.Current = "x" }, false},
+		"uuid":             {func(c *credential.Credential) { c.UUID = "x" }, false},
+		"no pending":       {func(c *credential.Credential) { c.Pending = nil }, false},
+		"another pending":  {func(c *credential.Credential) { c.Pending = &credential.Secret{Value: "x", UUID: "P"} }, false},
+		"a named pending":  {func(c *credential.Credential) { c.Pending = &credential.Secret{Value: "p", UUID: "x"} }, false},
+		"one more retired": {func(c *credential.Credential) { c.Retired = append(c.Retired, credential.Secret{UUID: "x"}) }, false},
+		"another retired":  {func(c *credential.Credential) { c.Retired = []credential.Secret{{Value: "r", UUID: "x"}} }, false},
+	} {
+		other := *base
+		other.Retired = slices.Clone(base.Retired)
+		test.change(&other)
+		require.Equal(t, test.same, sameSecrets(base, &other), name)
+	}
+}
+
+// The mount is tainted while the intent is put on record: nothing is added.
+func TestTaintedJustBeforeASecretIsAdded(t *testing.T) {
+	m := newMount(t)
+	m.storage.set(func(op, key string, call func() error) error {
+		if op == "put" && strings.HasPrefix(key, "wal/") {
+			m.node.set(true, true)
+		}
+		return call()
+	})
+	_, err := m.rotate()
+	require.ErrorContains(t, err, "removed or moved")
+	require.Zero(t, m.posts())
+	require.Empty(t, m.wal())
 }

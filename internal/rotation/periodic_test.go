@@ -216,3 +216,26 @@ func TestPanicEndsTheRunOnly(t *testing.T) {
 	m.storage.set(nil)
 	m.rotated()
 }
+
+// The operator makes a rotation that was due not be so before it begins.
+func TestRotationThatIsNotDueAnyMore(t *testing.T) {
+	m := newMount(t)
+	r, mine := m.begin("default", rotate, false)
+	require.True(t, mine)
+	require.NoError(t, r.wait(context.Background()))
+	require.NoError(t, r.err)
+	require.Nil(t, r.result)
+	require.Zero(t, m.adobe.Count(""))
+}
+
+// IMS refuses the current secret and accepts the pending one: that takes its place,
+// and what is due is removed in the same run.
+func TestPendingSecretEndsTheFallback(t *testing.T) {
+	m := newMount(t)
+	m.write(func(c *credential.Credential) { c.PreviousSecretTTL = 0 })
+	m.rotateWith(emulator.Fault{Path: emulator.TokenPath, Status: 500, Match: proofs})
+	require.NoError(t, m.adobe.RemoveSecret(clientID, m.uuids()[0]))
+	m.clock.Advance(time.Minute)
+	m.tick()
+	m.requireTidy("after one tick")
+}

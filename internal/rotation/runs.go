@@ -86,7 +86,7 @@ func (rs *runs) claim(name, uuid string, now time.Time) (early []Previous, ok bo
 	defer rs.mu.Unlock()
 	kept, ok := rs.unclaimed[name]
 	delete(rs.unclaimed, name)
-	return kept.early, ok && now.Sub(kept.at) < claimWithin
+	return kept.early, ok && kept.uuid == uuid && now.Sub(kept.at) < claimWithin
 }
 
 // wait waits until the run has ended. The error is the context's.

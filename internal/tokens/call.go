@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/advice"
 )
 
 // call is one mint under way: everybody who wants a token of the role waits for
@@ -136,7 +138,7 @@ func (s *Service) announce(spec Spec, before, after *Failure) {
 	path := "token/" + spec.Name
 	if after != nil {
 		s.host.Log.Warn("minting a token failed", "role", spec.Name, "config", spec.Config,
-			"error", after.Err, "failures", after.Count, "next_attempt", timestamp(after.RetryAt))
+			"error", after.Err, "failures", after.Count, "next_attempt", advice.Time(after.RetryAt))
 		s.host.Events.Send(s.host.Context, "token-mint-fail", path, "role", spec.Name, "config", spec.Config, "error", after.Err.Error())
 		return
 	}
@@ -145,6 +147,3 @@ func (s *Service) announce(spec Spec, before, after *Failure) {
 	}
 	s.host.Events.Send(s.host.Context, "token-mint", path, "role", spec.Name, "config", spec.Config)
 }
-
-// timestamp writes a time as all answers and messages do: RFC 3339, UTC.
-func timestamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

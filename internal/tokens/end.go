@@ -102,7 +102,7 @@ func (s *Service) endInBackground(st *roleState, token *Token) {
 		})
 		if err != nil {
 			s.host.Log.Warn("a token that was handed to nobody could not be invalidated yet",
-				"role", st.name, "expire_time", timestamp(token.Expires), "error", err)
+				"role", st.name, "expire_time", advice.Time(token.Expires), "error", err)
 		}
 	}()
 }

@@ -5,6 +5,8 @@ package tokens
 import (
 	"context"
 	"time"
+
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/advice"
 )
 
 // land is the only door onto the record. Every token that was minted goes through
@@ -126,7 +128,7 @@ func (s *Service) EndStray(ctx context.Context, name string, token *Token) {
 // the reason given.
 func (s *Service) endUnrecorded(name string, token *Token, err error) {
 	s.host.Log.Error("a token that is handed to nobody cannot be put on record; it is invalidated without",
-		"role", name, "expire_time", timestamp(token.Expires), "error", err)
+		"role", name, "expire_time", advice.Time(token.Expires), "error", err)
 	off := newRoleState(name)
 	off.mu.Lock()
 	defer off.mu.Unlock()

@@ -54,9 +54,9 @@ func (s *Service) Status(ctx context.Context, spec Spec) (status Status, err err
 
 func (s *state) status(spec Spec, now time.Time) Status {
 	status := Status{
-		Current:    s.newest(spec, now),
-		Reads:      s.reads,
-		Mints:      s.mints, MintFailures: s.mintFailures,
+		Current: s.newest(spec, now),
+		Reads:   s.reads,
+		Mints:   s.mints, MintFailures: s.mintFailures,
 		Failure:    s.failure.of(spec),
 		BackingOff: s.failure.of(spec).backsOff(now),
 	}

@@ -29,7 +29,7 @@ const (
 
 // mount is a mounted backend beside an emulated Adobe, both on one clock.
 type mount struct {
-	t       *testing.T
+	t       testing.TB
 	backend *backend
 	storage *testStorage
 	system  *logical.StaticSystemView
@@ -41,7 +41,7 @@ type mount struct {
 }
 
 // newMount mounts a backend with nothing written to it.
-func newMount(t *testing.T) *mount {
+func newMount(t testing.TB) *mount {
 	t.Helper()
 	// Tokens' times are whole seconds in answers, so tests start on one.
 	clock := clockwork.NewFakeClockAt(time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC))
@@ -70,7 +70,7 @@ func newMount(t *testing.T) *mount {
 }
 
 // newServingMount mounts a backend with a config and a role "firefly".
-func newServingMount(t *testing.T) *mount {
+func newServingMount(t testing.TB) *mount {
 	t.Helper()
 	m := newMount(t)
 	m.write("config/default", m.validConfig())
@@ -156,7 +156,7 @@ func (m *mount) refused(status int, op logical.Operation, path string, data map[
 }
 
 // refusal is the message of an answer that must have the status.
-func refusal(t *testing.T, status int, resp *logical.Response, err error) string {
+func refusal(t testing.TB, status int, resp *logical.Response, err error) string {
 	t.Helper()
 	if err == nil {
 		require.NotNil(t, resp, "an error was wanted")
@@ -284,7 +284,7 @@ func (s *testStorage) List(ctx context.Context, prefix string) ([]string, error)
 }
 
 // keys lists all that is stored.
-func (s *testStorage) keys(t *testing.T) []string {
+func (s *testStorage) keys(t testing.TB) []string {
 	t.Helper()
 	keys, err := logical.CollectKeys(context.Background(), s.Storage)
 	require.NoError(t, err)

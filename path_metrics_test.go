@@ -4,6 +4,8 @@ package adobeims
 
 import (
 	"bytes"
+	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -63,4 +65,89 @@ func TestMetricsInAnOutage(t *testing.T) {
 	m.clock.Advance(tokenLife/2 + time.Minute)
 	m.refused(503, logical.ReadOperation, "token/firefly", nil)
 	require.Contains(t, m.metrics(), `adobeims_role_state{config="default",role="firefly",state="failing"} 1`)
+}
+
+// What a deleted role left alive is a kill switch unfinished as much as a living
+// role's.
+func TestMetricsOfWhatADeletedRoleLeft(t *testing.T) {
+	m := newAuthorizedMount(t)
+	m.token("firefly")
+	require.NotContains(t, m.metrics(), `adobeims_role_uninvalidated_tokens{config=""`)
+	require.Contains(t, m.metrics(), `adobeims_authorization_unrevoked_refresh_tokens{config="person",role="designer"} 0`)
+
+	removeInvalidate := m.ims.Inject(emulator.Fault{Path: emulator.InvalidatePath, Status: 503})
+	m.ims.Inject(emulator.Fault{Path: emulator.RevokePath, Status: 503})
+	for _, role := range []string{"firefly", "designer"} {
+		resp, err := m.delete("roles/" + role)
+		require.NoError(t, err)
+		require.NotEmpty(t, resp.Warnings)
+	}
+	text := m.metrics()
+	require.Contains(t, text, `adobeims_role_uninvalidated_tokens{config="",role="firefly"} 1`)
+	require.Contains(t, text, `adobeims_authorization_unrevoked_refresh_tokens{config="",role="designer"} 1`)
+	require.NotContains(t, text, `adobeims_role_state{`)
+
+	removeInvalidate()
+	_, err := m.delete("token/firefly")
+	require.NoError(t, err)
+	require.NotContains(t, m.metrics(), `role="firefly"`)
+}
+
+// A role that cannot be looked at does not vanish, which would end its alerts.
+func TestMetricsOfARoleThatCannotBeRead(t *testing.T) {
+	m := newServingMount(t)
+	m.write("roles/other", map[string]any{"scopes": "openid", "verify": false})
+	require.NoError(t, m.storage.Put(t.Context(), &logical.StorageEntry{Key: "role/broken", Value: []byte("{")}))
+	text := m.metrics()
+	require.Contains(t, text, `adobeims_role_state{config="",role="broken",state="unknown"} 1`)
+	require.NotContains(t, text, `adobeims_role_reads_total{config="",role="broken"}`)
+	require.Contains(t, text, `adobeims_role_state{config="default",role="other",state="unproven"} 1`)
+}
+
+func TestMetricsOfRotation(t *testing.T) {
+	m := newRotatingMount(t)
+	text := m.metrics()
+	for _, name := range []string{"rotation_due_timestamp", "next_rotation_timestamp", "rotation_period", "throttled_until_timestamp"} {
+		require.NotContains(t, text, "adobeims_config_"+name, "none is planned")
+	}
+
+	m.write("config/default", map[string]any{"rotation_period": "720h", "verify": false})
+	set := m.stored().Set
+	m.clock.Advance(721 * time.Hour)
+	text = m.metrics()
+	require.Contains(t, text, sample("config_rotation_due_timestamp_seconds", set.Add(720*time.Hour)))
+	require.Contains(t, text, sample("config_next_rotation_timestamp_seconds", set.Add(720*time.Hour)))
+	require.Contains(t, text, `adobeims_config_rotation_period_seconds{config="default"} 2.592e+06`)
+
+	// A window that goes by moves the next rotation on, and not when it was due.
+	m.write("config/default", map[string]any{
+		"rotation_period": 0, "rotation_schedule": "0 3 * * *", "rotation_window": "1h", "verify": false,
+	})
+	due := time.Date(set.Year(), set.Month(), set.Day(), 3, 0, 0, 0, time.UTC)
+	if !due.After(set) {
+		due = due.AddDate(0, 0, 1)
+	}
+	text = m.metrics()
+	require.Contains(t, text, sample("config_rotation_due_timestamp_seconds", due))
+	require.Contains(t, text, sample("config_next_rotation_timestamp_seconds", m.stored().NextRotation(m.clock.Now())))
+	require.NotContains(t, text, sample("config_next_rotation_timestamp_seconds", due))
+	require.Contains(t, text, `adobeims_config_rotation_period_seconds{config="default"} 86400`)
+
+	m.rotate()
+	require.NotContains(t, m.metrics(), sample("config_rotation_due_timestamp_seconds", due))
+}
+
+// sample is a line of config/default's, with a time.
+func sample(name string, at time.Time) string {
+	return fmt.Sprintf(`adobeims_%s{config="default"} %s`, name, strconv.FormatFloat(float64(at.UnixMilli())/1000, 'g', -1, 64))
+}
+
+// IMS may ask for an hour of quiet, of which no request tells any more.
+func TestMetricsOfAThrottle(t *testing.T) {
+	m := newServingMount(t)
+	m.ims.Inject(emulator.Fault{Path: emulator.TokenPath, Status: 429, RetryAfter: "3600", Times: 1})
+	m.refused(429, logical.ReadOperation, "token/firefly", nil)
+	require.Contains(t, m.metrics(), sample("config_throttled_until_timestamp_seconds", m.clock.Now().Add(time.Hour)))
+	m.clock.Advance(61 * time.Minute)
+	require.NotContains(t, m.metrics(), "adobeims_config_throttled_until_timestamp_seconds{")
 }

@@ -25,14 +25,18 @@ func (b *backend) HandleRequest(ctx context.Context, req *logical.Request) (resp
 	if err := field.CheckName(req.Path); err != nil {
 		return answerAt(req, logical.ErrorResponse("%s", err), nil)
 	}
-	data, err := cleanData(req)
-	if err != nil {
-		return answerAt(req, logical.ErrorResponse("%s", err), nil)
+	cleaned := req
+	if len(req.Data) > 0 {
+		data, err := cleanData(req)
+		if err != nil {
+			return answerAt(req, logical.ErrorResponse("%s", err), nil)
+		}
+		changed := *req
+		changed.Data = data
+		cleaned = &changed
 	}
-	cleaned := *req
-	cleaned.Data = data
 	err = host.Recover(b.Logger(), func() (err error) {
-		resp, err = b.Backend.HandleRequest(ctx, &cleaned)
+		resp, err = b.Backend.HandleRequest(ctx, cleaned)
 		return err
 	})
 	if resp != nil && resp.Data == nil && resp.Secret == nil && len(resp.Warnings) == 0 {

@@ -20,10 +20,13 @@ import (
 // ContentType is that of what Write writes.
 var ContentType = string(expfmt.NewFormat(expfmt.TypeTextPlain))
 
+// Unknown is the state of a role that could not be looked at.
+const Unknown = "unknown"
+
 // Role is what is told of a role.
 type Role struct {
 	Name, Config string
-	State        string // as status/<role> has it
+	State        string // as status/ has it; nothing else is known in the state Unknown
 
 	Minted, Expires            time.Time // of the current token; zero if there is none
 	Failures                   int       // in a row
@@ -32,14 +35,31 @@ type Role struct {
 	Mints, MintFailures        uint64
 
 	AuthorizationExpires time.Time // zero unless a person authorized the role
+	Unrevoked            int       // refresh tokens that are still to be revoked
+}
+
+// Leftover is what a role that was deleted left alive at IMS.
+type Leftover struct {
+	Role          string
+	Uninvalidated int // access tokens
+	Unrevoked     int // refresh tokens
 }
 
 // Config is what is told of a config.
 type Config struct {
-	Name                    string
-	SecretSet, NextRotation time.Time // zero if no rotation is planned
-	RotationFailures        int       // in a row
-	Secrets                 int       // at Adobe, as far as the engine knows
+	Name      string
+	SecretSet time.Time // when the current secret was written or rotated in
+
+	// RotationDue is when the current secret was or is to be rotated for the first
+	// time, and NextRotation when that is tried next: by schedule, a later time
+	// once a window has gone by. RotationPeriod is from one planned rotation to the
+	// next. All are zero if none is planned.
+	RotationDue, NextRotation time.Time
+	RotationPeriod            time.Duration
+
+	RotationFailures int       // in a row
+	Secrets          int       // at Adobe, as far as the engine knows
+	ThrottledUntil   time.Time // zero unless IMS asked to be left alone
 }
 
 // Requests is what is told of the requests to Adobe under way.
@@ -48,6 +68,7 @@ type Requests struct{ UnderWay, Waiting int }
 // Source tells what a mount is like now.
 type Source interface {
 	Roles(ctx context.Context) ([]Role, error)
+	Leftovers(ctx context.Context) ([]Leftover, error)
 	Configs(ctx context.Context) ([]Config, error)
 	Requests() Requests
 }

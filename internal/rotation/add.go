@@ -25,8 +25,8 @@ var (
 )
 
 // add adds a secret in the Developer Console, and stores it beside the current
-// one. The intent is on record before, so that a secret whose answer never arrived
-// can be told from others and removed. The request is sent once.
+// one. The intent is on record before, so that a secret whose answer never
+// arrived can be told from others and removed. The request is sent once.
 func (r *run) add(ctx context.Context) error {
 	in := newIntent(r.name, r.state.Config, r.state.Listing, r.state.ListedAt, r.host.Clock.Now())
 	id, err := framework.PutWAL(ctx, r.host.Storage, intentKind, &in)
@@ -56,8 +56,8 @@ func (r *run) add(ctx context.Context) error {
 	return r.keep(ctx, in, added)
 }
 
-// addFailed goes on with clearing up after a request to add a secret that failed,
-// unless it is known to have had no effect.
+// addFailed goes on with clearing up after a request to add a secret that
+// failed, unless it is known to have had no effect.
 func (r *run) addFailed(ctx context.Context, in intent, cause error, sent bool) error {
 	if !sent || !console.MayHaveTakenEffect(cause) {
 		_ = r.closeIntent(ctx, in) // else it is rolled back later, finding nothing
@@ -72,7 +72,8 @@ func (r *run) addFailed(ctx context.Context, in intent, cause error, sent bool) 
 }
 
 // keep stores the secret that was added. If the config is of another credential
-// by now, or has another secret, the secret is removed: nobody wants it any more.
+// by now, or has another secret, the secret is removed: nobody wants it any
+// more.
 func (r *run) keep(ctx context.Context, in intent, added *console.NewSecret) error {
 	err := r.change(ctx, func(c *credential.Credential) {
 		c.Pending = &credential.Secret{

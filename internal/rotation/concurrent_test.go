@@ -19,7 +19,8 @@ import (
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/emulator"
 )
 
-// holdUp has requests wait until goOn is called. Arrived is closed by the first.
+// holdUp has requests wait until goOn is called. Arrived is closed by the
+// first.
 func (m *mount) holdUp(fault emulator.Fault) (arrived <-chan struct{}, goOn func()) {
 	m.t.Helper()
 	came, gate := make(chan struct{}), make(chan struct{})
@@ -36,8 +37,8 @@ func (m *mount) holdUp(fault emulator.Fault) (arrived <-chan struct{}, goOn func
 	return came, sync.OnceFunc(func() { close(gate); remove() })
 }
 
-// A console that takes its time: whoever asked gets an answer, the rotation goes
-// on, and asking again gets its outcome, not one more rotation.
+// A console that takes its time: whoever asked gets an answer, the rotation
+// goes on, and asking again gets its outcome, not one more rotation.
 func TestSlowConsole(t *testing.T) {
 	m := newMount(t)
 	arrived, goOn := m.holdUp(emulator.Fault{Method: "POST", Path: secretsPath})
@@ -76,8 +77,8 @@ func TestSlowConsole(t *testing.T) {
 	require.Equal(t, 2, m.posts())
 }
 
-// An outcome that nobody claims is that of one rotation for a quarter of an hour,
-// and only as long as its secret is the current one.
+// An outcome that nobody claims is that of one rotation for a quarter of an
+// hour, and only as long as its secret is the current one.
 func TestUnclaimedOutcome(t *testing.T) {
 	for name, test := range map[string]struct {
 		meanwhile func(*mount)
@@ -132,8 +133,8 @@ func TestConcurrentRotations(t *testing.T) {
 	m.requireSound("rotated")
 }
 
-// A rotation by hand while the periodic work is under way comes after it, unless
-// that makes a new secret the current one.
+// A rotation by hand while the periodic work is under way comes after it,
+// unless that makes a new secret the current one.
 func TestRotationDuringPeriodicWork(t *testing.T) {
 	m := newMount(t)
 	m.rotated()
@@ -279,7 +280,8 @@ func TestConfigChangedBeforeASecretIsAdded(t *testing.T) {
 	require.Empty(t, m.wal())
 }
 
-// A secret that is about to be removed is taken back by the operator: it is not.
+// A secret that is about to be removed is taken back by the operator: it is
+// not.
 func TestRetiredSecretTakenBackBeforeItsRemoval(t *testing.T) {
 	m := newMount(t)
 	m.rotated()
@@ -298,8 +300,8 @@ func TestRetiredSecretTakenBackBeforeItsRemoval(t *testing.T) {
 	m.requireTidy("in the end")
 }
 
-// At each request to Adobe in turn, just before it takes effect, the operator puts
-// a secret of their own in the place of the first one. Theirs counts.
+// At each request to Adobe in turn, just before it takes effect, the operator
+// puts a secret of their own in the place of the first one. Theirs counts.
 func TestOperatorWritesAtEveryRequest(t *testing.T) {
 	for _, bare := range []bool{false, true} {
 		at := 0
@@ -341,8 +343,8 @@ func TestOperatorWritesAtEveryRequest(t *testing.T) {
 	}
 }
 
-// Between the decision to remove a secret and its request's turn, the operator takes
-// it back: nothing is sent.
+// Between the decision to remove a secret and its request's turn, the operator
+// takes it back: nothing is sent.
 func TestStepIsNotTakenForWhatChanged(t *testing.T) {
 	m := newMount(t)
 	m.rotated()

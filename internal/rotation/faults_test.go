@@ -45,8 +45,8 @@ func TestSecretTakenBack(t *testing.T) {
 	require.Equal(t, firstSecret, string(m.stored().Current))
 }
 
-// A secret of the engine is taken back by hand, then replaced: it must not be left
-// behind.
+// A secret of the engine is taken back by hand, then replaced: it must not be
+// left behind.
 func TestOwnSecretTakenBackAndReplaced(t *testing.T) {
 	m := newMount(t)
 	m.rotated()
@@ -151,8 +151,8 @@ func TestConsoleAnswers404(t *testing.T) {
 	}
 }
 
-// Storage takes its time to record the intent: the request is not sent later than
-// the intent says.
+// Storage takes its time to record the intent: the request is not sent later
+// than the intent says.
 func TestSlowStorage(t *testing.T) {
 	m := newMount(t)
 	m.storage.set(func(op, key string, call func() error) error {
@@ -169,7 +169,8 @@ func TestSlowStorage(t *testing.T) {
 	m.rotated()
 }
 
-// The operator writes a secret while another is pending, which Adobe named or not.
+// The operator writes a secret while another is pending, which Adobe named or
+// not.
 func TestOperatorWritesWhileOneIsPending(t *testing.T) {
 	for _, bare := range []bool{false, true} {
 		for name, uuid := range map[string]func(emulator.Secret) string{
@@ -256,7 +257,8 @@ func TestClockSkew(t *testing.T) {
 }
 
 // A console that does not tell when a secret was created: rotations work, and a
-// lost secret, which cannot be told from somebody else's, is left to the operator.
+// lost secret, which cannot be told from somebody else's, is left to the
+// operator.
 func TestConsoleWithoutMoments(t *testing.T) {
 	m := newMount(t)
 	front := withoutMoments(t, m.url)

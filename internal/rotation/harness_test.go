@@ -98,8 +98,8 @@ func (m *mount) config() *credential.Credential {
 	return c
 }
 
-// restart replaces the Service by a new one on the same storage, as after a crash
-// of the plugin.
+// restart replaces the Service by a new one on the same storage, as after a
+// crash of the plugin.
 func (m *mount) restart() {
 	if m.stop != nil {
 		m.stop()
@@ -121,8 +121,8 @@ func (m *mount) put(name string, c *credential.Credential) {
 	require.NoError(m.t, m.Service.store.Put(context.Background(), name, c))
 }
 
-// write is what a write of the config does: it takes the lock, and stores a change
-// of what it finds.
+// write is what a write of the config does: it takes the lock, and stores a
+// change of what it finds.
 func (m *mount) write(change func(*credential.Credential)) {
 	m.t.Helper()
 	unlock, err := m.Service.store.Lock(context.Background(), "default")
@@ -285,7 +285,8 @@ func (m *mount) requireCurrentWorks(what string) {
 	require.Fail(m.t, "the current secret is not at Adobe", what)
 }
 
-// requireTokensDead proves that every token that was obtained to rotate was ended.
+// requireTokensDead proves that every token that was obtained to rotate was
+// ended.
 func (m *mount) requireTokensDead() {
 	m.t.Helper()
 	used := map[string]bool{}
@@ -311,8 +312,8 @@ func (m *mount) requireNoSecretShown() {
 // proofs matches the requests with which a pending secret is proven.
 func proofs(r *http.Request) bool { return r.PostForm.Get("scope") == proofScope }
 
-// waitFor returns when so many timers of the clock are waited for: one is that of
-// the run, one that of Rotate.
+// waitFor returns when so many timers of the clock are waited for: one is that
+// of the run, one that of Rotate.
 func (m *mount) waitFor(timers int) {
 	m.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)

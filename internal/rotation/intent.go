@@ -20,8 +20,8 @@ const intentKind = "rotate-client-secret"
 
 // intent is on record while a secret is being added. A secret that then appears
 // in the Developer Console is of this engine if it was created in the moment of
-// the request, by Adobe's own clock, and has never been used: its value was lost
-// on the way.
+// the request, by Adobe's own clock, and has never been used: its value was
+// lost on the way.
 type intent struct {
 	Config   string   `json:"config"`
 	ClientID string   `json:"client_id"`
@@ -67,8 +67,8 @@ const (
 	intentMaxAge = 7 * 24 * time.Hour
 )
 
-// newIntent is the intent to add a secret now. The listing is the last, and came
-// at listedAt by this node's clock.
+// newIntent is the intent to add a secret now. The listing is the last, and
+// came at listedAt by this node's clock.
 func newIntent(name string, c *credential.Credential, listing *console.Listing, listedAt, now time.Time) intent {
 	at := now
 	if !listing.Time.IsZero() {
@@ -90,8 +90,9 @@ func newIntent(name string, c *credential.Credential, listing *console.Listing, 
 	return in
 }
 
-// narrowed is the intent of a request that has ended, and took effect before the
-// console answered the listing if it did at all. The console tells whole seconds.
+// narrowed is the intent of a request that has ended, and took effect before
+// the console answered the listing if it did at all. The console tells whole
+// seconds.
 func (in intent) narrowed(listing *console.Listing) intent {
 	in.Until = listing.Time.Add(time.Second)
 	return in
@@ -111,7 +112,8 @@ func (in intent) isOf(c *credential.Credential) bool {
 		in.ConsoleURL == c.ConsoleURL && in.ConsoleOrgID == c.ConsoleOrgID && in.CredentialID == c.CredentialID
 }
 
-// broughtPending reports whether the pending secret is what the intent was about.
+// broughtPending reports whether the pending secret is what the intent was
+// about.
 func (in intent) broughtPending(c *credential.Credential) bool {
 	return c.Pending != nil && !in.Began.IsZero() && in.Began.Equal(c.Pending.Added)
 }

@@ -156,8 +156,9 @@ func pendingStep(s state) step {
 	return step{Action: Prove}
 }
 
-// firstProof is the step before the pending secret is proven. Its uuid is found out
-// as early as can be: once it is used, it cannot be told from somebody else's.
+// firstProof is the step before the pending secret is proven. Its uuid is found
+// out as early as can be: once it is used, it cannot be told from somebody
+// else's.
 func (s state) firstProof() step {
 	if s.Config.Pending.UUID != "" {
 		return step{Action: Prove}
@@ -270,8 +271,8 @@ func retiredStep(s state) step {
 	return step{Action: RemoveRetired, UUID: due[0].UUID}
 }
 
-// mayBeCurrent reports whether a retired secret could be the current one: neither
-// the values nor the uuids of both are known.
+// mayBeCurrent reports whether a retired secret could be the current one:
+// neither the values nor the uuids of both are known.
 func (s state) mayBeCurrent(old credential.Secret) bool {
 	return s.Config.UUID == "" && old.Value == ""
 }

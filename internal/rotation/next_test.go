@@ -224,9 +224,9 @@ func TestNext(t *testing.T) {
 	}
 }
 
-// Whatever the state, nothing is removed that the engine did not get or find out
-// to be its own, and nothing but a lost or refused secret while IMS refuses the
-// current one.
+// Whatever the state, nothing is removed that the engine did not get or find
+// out to be its own, and nothing but a lost or refused secret while IMS refuses
+// the current one.
 func TestNextNeverRemovesWhatIsNotOurs(t *testing.T) {
 	lists := []with{func(*state) {}, listed(old("A")), listed(old("F")), listed(old("A"), old("F")), listed(old("A"), made("F", 0)), listed(old("A"), used(made("F", time.Minute))), listed(made("F", 30*time.Minute), made("G", 2*time.Hour))}
 	currents := []with{current("A"), current(""), current("R")}

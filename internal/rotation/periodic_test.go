@@ -89,8 +89,8 @@ func TestDueGoal(t *testing.T) {
 	require.Equal(t, clearUp, dueGoal(nil, t0))
 }
 
-// A year by schedule, at 03:00 on the first of each month, of which some windows
-// go by: they are not made up for.
+// A year by schedule, at 03:00 on the first of each month, of which some
+// windows go by: they are not made up for.
 func TestRotationByScheduleOverAYear(t *testing.T) {
 	m := newMount(t)
 	m.write(func(c *credential.Credential) { c.RotationSchedule, c.RotationWindow = "0 3 1 * *", 2*time.Hour })
@@ -126,8 +126,8 @@ func TestRotationByScheduleOverAYear(t *testing.T) {
 	m.requireTidy("after a year")
 }
 
-// A rotation by schedule that fails is tried again within its window only; what it
-// has begun is gone on with.
+// A rotation by schedule that fails is tried again within its window only; what
+// it has begun is gone on with.
 func TestScheduleThatFails(t *testing.T) {
 	m := newMount(t) // at ten
 	m.write(func(c *credential.Credential) { c.RotationSchedule, c.RotationWindow = "0 11 * * *", time.Hour })
@@ -228,8 +228,8 @@ func TestRotationThatIsNotDueAnyMore(t *testing.T) {
 	require.Zero(t, m.adobe.Count(""))
 }
 
-// IMS refuses the current secret and accepts the pending one: that takes its place,
-// and what is due is removed in the same run.
+// IMS refuses the current secret and accepts the pending one: that takes its
+// place, and what is due is removed in the same run.
 func TestPendingSecretEndsTheFallback(t *testing.T) {
 	m := newMount(t)
 	m.write(func(c *credential.Credential) { c.PreviousSecretTTL = 0 })

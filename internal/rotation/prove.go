@@ -18,8 +18,8 @@ const (
 	endTime = 5 * time.Second
 )
 
-// prove asks IMS for a token with the pending secret. That IMS does not accept it
-// is no error.
+// prove asks IMS for a token with the pending secret. That IMS does not accept
+// it is no error.
 func (r *run) prove(ctx context.Context) error {
 	err := r.askWithPending(ctx)
 	p := &r.state.Proof
@@ -39,8 +39,8 @@ func (r *run) prove(ctx context.Context) error {
 	return nil
 }
 
-// askWithPending obtains a token with the pending secret, and ends it: nobody needs
-// it.
+// askWithPending obtains a token with the pending secret, and ends it: nobody
+// needs it.
 func (r *run) askWithPending(ctx context.Context) error {
 	c := r.state.Config
 	client, err := r.store.IMS(c)

@@ -241,8 +241,8 @@ func TestForeignSecretIsNeverRemoved(t *testing.T) {
 	}
 }
 
-// A request whose time was over can take effect for some seconds more, and so can
-// the one that was under way when the process died.
+// A request whose time was over can take effect for some seconds more, and so
+// can the one that was under way when the process died.
 func TestRequestThatTakesEffectLate(t *testing.T) {
 	m := newMount(t)
 	m.write(func(c *credential.Credential) { c.RequestTimeout = time.Second })
@@ -347,8 +347,8 @@ func TestPendingSecretIsProvenLater(t *testing.T) {
 	}
 }
 
-// Nothing is removed and nothing added while another secret than the current one
-// does the work.
+// Nothing is removed and nothing added while another secret than the current
+// one does the work.
 func TestFallbackIsKept(t *testing.T) {
 	m := newMount(t)
 	m.rotated()
@@ -413,8 +413,8 @@ func TestEvents(t *testing.T) {
 	require.Contains(t, events, "secret-rotate-fail config/default [config default error Developer Console listing")
 }
 
-// An operator's new secret takes the place of one that the engine added, which is
-// not left behind.
+// An operator's new secret takes the place of one that the engine added, which
+// is not left behind.
 func TestOperatorReplacesARotatedSecret(t *testing.T) {
 	m := newMount(t)
 	m.write(func(c *credential.Credential) { c.PreviousSecretTTL = 0 })

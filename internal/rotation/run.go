@@ -205,8 +205,8 @@ func (r *run) change(ctx context.Context, apply func(*credential.Credential)) er
 	return nil
 }
 
-// sameSecrets reports whether two revisions of a config are of the same credential
-// at the same servers, and have the same secrets.
+// sameSecrets reports whether two revisions of a config are of the same
+// credential at the same servers, and have the same secrets.
 func sameSecrets(a, b *credential.Credential) bool {
 	if a == b {
 		return true
@@ -220,8 +220,8 @@ func sameSecrets(a, b *credential.Credential) bool {
 
 func sameSecret(a, b credential.Secret) bool { return a.Value == b.Value && a.UUID == b.UUID }
 
-// result is a rotation that has taken place. Of what is stored, only the secrets
-// count.
+// result is a rotation that has taken place. Of what is stored, only the
+// secrets count.
 func result(c *credential.Credential, early []Previous) *Result {
 	result := &Result{UUID: c.UUID, RemovedEarly: early}
 	if n := len(c.Retired); n > 0 {

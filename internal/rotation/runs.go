@@ -8,12 +8,13 @@ import (
 	"time"
 )
 
-// claimWithin is for how long the outcome of a rotation is kept that nobody waited
-// for: whoever was told to call again gets it instead of one more rotation.
+// claimWithin is for how long the outcome of a rotation is kept that nobody
+// waited for: whoever was told to call again gets it instead of one more
+// rotation.
 const claimWithin = 15 * time.Minute
 
-// runs are those under way, one of a config at a time. The zero value is ready to
-// use.
+// runs are those under way, one of a config at a time. The zero value is ready
+// to use.
 type runs struct {
 	mu        sync.Mutex // guards all here, and run.left
 	underWay  map[string]*run
@@ -27,7 +28,8 @@ type unclaimed struct {
 	at    time.Time
 }
 
-// begin returns the run of a config that is under way, or makes another the one.
+// begin returns the run of a config that is under way, or makes another the
+// one.
 func (rs *runs) begin(r *run) (underWay *run, mine bool) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
@@ -79,8 +81,8 @@ func (rs *runs) keep(r *run) {
 	}
 }
 
-// claim takes the outcome of a rotation that nobody waited for, if that made the
-// secret of the uuid the current one.
+// claim takes the outcome of a rotation that nobody waited for, if that made
+// the secret of the uuid the current one.
 func (rs *runs) claim(name, uuid string, now time.Time) (early []Previous, ok bool) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()

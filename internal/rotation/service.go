@@ -52,17 +52,18 @@ type Result struct {
 	RemovedEarly []Previous
 }
 
-// Previous is a client secret that goes on working for a while after another took
-// its place.
+// Previous is a client secret that goes on working for a while after another
+// took its place.
 type Previous struct {
 	UUID     string
 	RemoveAt time.Time // in the Developer Console
 }
 
 // Rotate replaces the client secret of a config. The work is not given up when
-// the caller's context ends, and goes on after the 45 seconds that Rotate waits:
-// the error is ErrUnderWay then. Of two calls for one config at a time, both get
-// the outcome of one rotation; so does the next call, if nobody waited for it.
+// the caller's context ends, and goes on after the 45 seconds that Rotate
+// waits: the error is ErrUnderWay then. Of two calls for one config at a time,
+// both get the outcome of one rotation; so does the next call, if nobody waited
+// for it.
 func (s *Service) Rotate(ctx context.Context, name string) (*Result, error) {
 	c, err := s.rotatable(ctx, name)
 	if err != nil {
@@ -152,7 +153,8 @@ func (s *Service) Tick(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-// dueGoal is what the periodic work has to reach for a config; clearUp if nothing.
+// dueGoal is what the periodic work has to reach for a config; clearUp if
+// nothing.
 func dueGoal(c *credential.Credential, now time.Time) goal {
 	switch {
 	case c == nil, !c.CanRotate(), pauses(c.RotationFailure, now):
@@ -167,8 +169,8 @@ func dueGoal(c *credential.Credential, now time.Time) goal {
 	return clearUp
 }
 
-// Rollback is Vault's call for an entry of the WAL that no rotation has cleared up.
-// An error keeps the entry, and Vault calls again.
+// Rollback is Vault's call for an entry of the WAL that no rotation has cleared
+// up. An error keeps the entry, and Vault calls again.
 func (s *Service) Rollback(ctx context.Context, kind string, data any) error {
 	if kind != intentKind {
 		return fmt.Errorf("unknown kind of WAL entry: %q", kind)

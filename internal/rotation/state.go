@@ -95,8 +95,8 @@ func (p proof) retryAt(g goal) time.Time {
 	return at
 }
 
-// currentUUID finds the current secret among those listed: by its uuid if that is
-// known, else as the only one that is not known to be another.
+// currentUUID finds the current secret among those listed: by its uuid if that
+// is known, else as the only one that is not known to be another.
 func (s state) currentUUID() (string, error) {
 	if s.Config.UUID != "" {
 		if !lists(s.Listing, s.Config.UUID) {

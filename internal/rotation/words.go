@@ -18,8 +18,8 @@ import (
 // the answer to its request is due.
 var ErrUnderWay = errors.New("the rotation goes on")
 
-// ErrChanged is the cause of the advice about a config that is another by now than
-// the one that was rotated.
+// ErrChanged is the cause of the advice about a config that is another by now
+// than the one that was rotated.
 var ErrChanged = errors.New("the config was changed meanwhile")
 
 func underWay(name string) error {

@@ -1,3 +1,5 @@
+// The Prometheus that scripts/prometheus.sh builds for `make test-integrations`. A module of its own, so that what
+// Prometheus needs does not decide which versions the plugin is built with.
 module github.com/adobeims/vault-plugin-secrets-adobeims/test/prometheus
 
 go 1.26.7

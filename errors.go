@@ -140,9 +140,12 @@ func adobeStatus(err error) int {
 		return endingStatus(revoke.Err)
 	}
 	var failed *ims.Error
+	var unproven *credential.Unproven
 	switch {
 	case !errors.As(err, &failed):
 		return 0
+	case failed.Kind == ims.Refused && errors.As(err, &unproven):
+		return http.StatusBadGateway // in words only: it may not have been Adobe
 	case failed.Kind == ims.Refused:
 		return http.StatusBadRequest
 	case failed.Kind == ims.Throttled:

@@ -22,18 +22,9 @@ import (
 // HandleRequest is the way of every request. It leaves out an answer that says
 // nothing, so that Vault answers 204.
 func (b *backend) HandleRequest(ctx context.Context, req *logical.Request) (resp *logical.Response, err error) {
-	if err := field.CheckName(req.Path); err != nil {
+	cleaned, err := cleanRequest(req)
+	if err != nil {
 		return answerAt(req, logical.ErrorResponse("%s", err), nil)
-	}
-	cleaned := req
-	if len(req.Data) > 0 {
-		data, err := cleanData(req)
-		if err != nil {
-			return answerAt(req, logical.ErrorResponse("%s", err), nil)
-		}
-		changed := *req
-		changed.Data = data
-		cleaned = &changed
 	}
 	err = host.Recover(b.Logger(), func() (err error) {
 		resp, err = b.Backend.HandleRequest(ctx, cleaned)
@@ -43,6 +34,22 @@ func (b *backend) HandleRequest(ctx context.Context, req *logical.Request) (resp
 		resp = nil
 	}
 	return answerAt(req, resp, err)
+}
+
+// cleanRequest returns a request with its fields as the handlers want them. What
+// Vault itself asks for comes as it was stored. The error names the field.
+func cleanRequest(req *logical.Request) (*logical.Request, error) {
+	switch req.Operation {
+	case logical.RevokeOperation, logical.RenewOperation, logical.RollbackOperation:
+		return req, nil
+	}
+	if err := field.CheckName(req.Path); err != nil || len(req.Data) == 0 {
+		return req, err
+	}
+	data, err := cleanData(req)
+	changed := *req
+	changed.Data = data
+	return &changed, err
 }
 
 // HandleExistenceCheck recovers panics, and looks at the path alone: Vault makes

@@ -163,7 +163,7 @@ func TestEchoes(t *testing.T) {
 				"base64": base64.StdEncoding.EncodeToString([]byte("x" + sent)),
 			} {
 				t.Run(name+"/"+form, func(t *testing.T) {
-					answer := reply{400, "-", "", fmt.Sprintf(`{"error":%[1]q,"error_description":"no good: %[1]s"}`, echo)}
+					answer := reply{400, "-", "", fmt.Sprintf(`{"error":"some_code","error_description":"no good: %s"}`, echo)}
 					d := answering(t, map[string][]reply{
 						emulator.TokenPath: {answer}, emulator.InvalidatePath: {answer}, emulator.RevokePath: {answer}, emulator.ValidatePath: {answer},
 					})

@@ -16,12 +16,13 @@ path "adobeims/config/+" {
 
 # A new client secret. "+" is one segment, so the path above does not cover it.
 path "adobeims/config/+/rotate" {
-  capabilities = ["create", "update"]
+  capabilities = ["update"]
 }
 
-# A person's authorization of a role of an oauth_web_app credential is a credential too.
+# A person's authorization of a role of an oauth_web_app credential is a credential too. "read" tells who gave it.
+# "update" begins a sign-in, and decides whose tokens the role serves. "delete" revokes.
 path "adobeims/authorize/+" {
-  capabilities = ["create", "read", "update", "delete"]
+  capabilities = ["read", "update", "delete"]
 }
 
 # A config that roles use cannot be deleted: these are the roles.
@@ -33,9 +34,13 @@ path "adobeims/roles/+" {
   capabilities = ["read"]
 }
 
-# Whether an authorization is good, and when it lapses.
+# Whether an authorization is good, and when it lapses; and all roles at a glance.
 path "adobeims/status/+" {
   capabilities = ["read"]
+}
+
+path "adobeims/status/" {
+  capabilities = ["list"]
 }
 
 path "adobeims/info" {

@@ -12,6 +12,25 @@ path "adobeims/status/+" {
   capabilities = ["read"]
 }
 
+# All roles at a glance: vault list -detailed adobeims/status
+path "adobeims/status/" {
+  capabilities = ["list"]
+}
+
+path "adobeims/metrics" {
+  capabilities = ["read"]
+}
+
+# Where a token comes from that was found in a log: vault write adobeims/lookup token=@found.txt
+path "adobeims/lookup" {
+  capabilities = ["update"]
+}
+
+# Who authorized a role. Reading begins nothing; beginning a sign-in is "update", which admin.hcl has.
+path "adobeims/authorize/+" {
+  capabilities = ["read"]
+}
+
 # The kill switch: vault delete adobeims/token/<role>
 path "adobeims/token/+" {
   capabilities = ["delete"]

@@ -32,11 +32,6 @@ type attempts struct{ client *Client }
 func (a attempts) RoundTrip(req *http.Request) (*http.Response, error) {
 	c, caller := a.client, req.Context()
 	call := callOf(caller)
-	call.attempts++
-	if err := c.takeTurn(caller, call, call.attempts == 1); err != nil {
-		return nil, &unsent{err}
-	}
-	defer c.giveTurnBack(call)
 	if err := proceed(caller); err != nil {
 		return nil, &unsent{err}
 	}

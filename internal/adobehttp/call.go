@@ -52,8 +52,7 @@ type Call struct {
 	// Header is that of the last attempt's answer; empty if none came.
 	Header http.Header
 
-	attempts int    // made or tried so far
-	failure  *Error // what is wrong with the last attempt's answer; nil if nothing is
+	failure *Error // what is wrong with the last attempt's answer; nil if nothing is
 }
 
 type callKey struct{}

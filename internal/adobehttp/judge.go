@@ -5,7 +5,6 @@ package adobehttp
 import (
 	"bytes"
 	"cmp"
-
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -25,10 +24,16 @@ type judged struct {
 	next   http.RoundTripper
 }
 
-// RoundTrip implements http.RoundTripper. The error is one that Do returns.
+// RoundTrip implements http.RoundTripper. The error is one that Do returns. The
+// request keeps its turn between its attempts: while a server fails, others that
+// would meet the same wait.
 func (j *judged) RoundTrip(req *http.Request) (*http.Response, error) {
 	call := callOf(req.Context())
-	call.Sent, call.Status, call.Header, call.attempts, call.failure = time.Time{}, 0, http.Header{}, 0, nil
+	call.Sent, call.Status, call.Header, call.failure = time.Time{}, 0, http.Header{}, nil
+	if err := j.client.takeTurn(req.Context(), call); err != nil {
+		return nil, err
+	}
+	defer j.client.giveTurnBack(call)
 	resp, err := j.next.RoundTrip(req)
 	notSent := (*unsent)(nil)
 	switch {

@@ -143,7 +143,7 @@ func TestErrorText(t *testing.T) {
 		"IMS token request failed: 403 Forbidden: a page or a proxy answered instead of Adobe, with HTML; " +
 			"check the URL and HTTPS_PROXY, x-debug-id debug-1": answer(403, page),
 		"IMS token request failed: 400 [withheld] ([withheld]), x-debug-id [withheld]": answer(400,
-			`{"error":"x`+string(secret)+`","error_description":"`+strings.ToUpper(string(secret))+`"}`, "X-Debug-Id", string(secret[4:])),
+			`{"error":"x`+strings.ToLower(string(secret))+`","error_description":"`+strings.ToUpper(string(secret))+`"}`, "X-Debug-Id", string(secret[4:])),
 	} {
 		url, _ := service(t, handler)
 		_, err := post(t.Context(), client(t, adobehttp.Options{URL: url}), newCall(), url)
@@ -260,5 +260,18 @@ func TestBrokenAnswersAreNotQuoted(t *testing.T) {
 			require.NotContains(t, err.Error(), mine[:8])
 			require.NotContains(t, err.Error(), "token-of")
 		})
+	}
+}
+
+// Other servers have words where IMS has a code.
+func TestWordsAreNoCode(t *testing.T) {
+	for _, body := range []string{
+		`{"timestamp":"2026-11-25","status":404,"error":"Not Found","path":"/ims/token/v3"}`,
+		`{"error":"Forbidden","message":"blocked by policy"}`,
+		`{"error":"Service Unavailable!"}`,
+	} {
+		url, _ := service(t, answer(404, body))
+		_, err := post(t.Context(), client(t, adobehttp.Options{URL: url}), newCall(), url)
+		require.Equal(t, adobehttp.Malformed, failed(t, err).Kind, body)
 	}
 }

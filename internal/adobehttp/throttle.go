@@ -79,8 +79,8 @@ func (t *throttle) held(op string, now time.Time) *Error {
 	return &failed
 }
 
-// noteAnswer keeps what an answer says of the share's throttle. Those that wait
-// for the first attempt of their request need not wait any longer.
+// noteAnswer keeps what an answer says of the share's throttle. Those that wait for
+// their turn need not wait any longer.
 func (c *Client) noteAnswer(call *Call) {
 	if call.Ending {
 		return

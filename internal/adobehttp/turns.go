@@ -46,11 +46,11 @@ func (p *Pool) dropServer(url string) {
 // takeTurn waits until it is the request's turn, for as long as the caller
 // does. The error is the context's own, or an *Error if the share is throttled
 // or too many wait. Whoever took a turn gives it back.
-func (c *Client) takeTurn(ctx context.Context, call *Call, first bool) error {
+func (c *Client) takeTurn(ctx context.Context, call *Call) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	w, err := c.enter(call, first)
+	w, err := c.enter(call)
 	if w == nil {
 		return err
 	}
@@ -67,18 +67,18 @@ func (c *Client) takeTurn(ctx context.Context, call *Call, first bool) error {
 }
 
 // enter takes a turn, or returns a waiter or an error.
-func (c *Client) enter(call *Call, first bool) (*waiter, error) {
+func (c *Client) enter(call *Call) (*waiter, error) {
 	p, url := c.pool, c.options.URL
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.server(url)
 	defer p.dropServer(url)
-	if first && !call.Ending {
+	if !call.Ending {
 		if t := s.throttles[call.Share]; t != nil && t.until.After(p.now()) {
 			return nil, t.held(call.Op, p.now())
 		}
 	}
-	w, full := s.lane(call).enter(call.Share, first)
+	w, full := s.lane(call).enter(call.Share)
 	if full != "" {
 		return nil, &Error{Service: c.service.Name, Op: call.Op, Kind: Throttled, Err: fmt.Errorf("%s %s", full, url)}
 	}

@@ -48,7 +48,6 @@ type share struct {
 // request gives up first: nil when its turn has come, otherwise the throttle
 // for which it gets none.
 type waiter struct {
-	first  bool // attempt of its request
 	result chan *throttle
 }
 
@@ -69,7 +68,7 @@ const (
 
 // enter takes a turn for a request of the share, or has it wait: then there is
 // a waiter. A refusal other than "" means neither.
-func (l *lane) enter(name string, first bool) (*waiter, refusal) {
+func (l *lane) enter(name string) (*waiter, refusal) {
 	s := l.shares[name]
 	if s == nil {
 		s = &share{name: name}
@@ -86,7 +85,7 @@ func (l *lane) enter(name string, first bool) (*waiter, refusal) {
 		return nil, laneFull
 	}
 	l.shares[name] = s
-	w := &waiter{first: first, result: make(chan *throttle, 1)}
+	w := &waiter{result: make(chan *throttle, 1)}
 	if len(s.waiting) == 0 {
 		l.queue = append(l.queue, s)
 	}
@@ -139,17 +138,16 @@ func (l *lane) giveUp(name string, w *waiter) bool {
 	return true
 }
 
-// expel ends the waiting of the share's first attempts.
+// expel ends the waiting of the share's requests.
 func (l *lane) expel(name string, why *throttle) {
 	s := l.shares[name]
 	if s == nil {
 		return
 	}
 	for i := len(s.waiting) - 1; i >= 0; i-- {
-		if w := s.waiting[i]; w.first {
-			l.remove(s, i)
-			w.result <- why
-		}
+		w := s.waiting[i]
+		l.remove(s, i)
+		w.result <- why
 	}
 }
 

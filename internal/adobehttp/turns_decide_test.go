@@ -13,7 +13,7 @@ import (
 func take(t *testing.T, l *lane, name string, n int) (turns int, waiters []*waiter) {
 	t.Helper()
 	for range n {
-		w, full := l.enter(name, true)
+		w, full := l.enter(name)
 		require.Empty(t, full)
 		if w == nil {
 			turns++
@@ -60,7 +60,7 @@ func TestEveryWaiterGetsATurn(t *testing.T) {
 	waiting := map[*waiter]string{}
 	for i := range 200 {
 		name := fmt.Sprint(i % 7 * (i % 3))
-		w, full := l.enter(name, true)
+		w, full := l.enter(name)
 		require.Empty(t, full)
 		if w == nil {
 			holding = append(holding, name)
@@ -113,16 +113,16 @@ func TestOrderOfTurns(t *testing.T) {
 func TestBoundsOfWaiting(t *testing.T) {
 	l := newLane(askingTurns, 2*maxWaitingShare)
 	take(t, l, "a", 6+maxWaitingShare)
-	_, full := l.enter("a", true)
+	_, full := l.enter("a")
 	require.Equal(t, shareFull, full)
 	take(t, l, "b", 3+maxWaitingShare)
 	take(t, l, "c", 2) // its turns are its own
-	_, full = l.enter("c", true)
+	_, full = l.enter("c")
 	require.Equal(t, laneFull, full)
 	require.Len(t, l.shares["c"].waiting, 0)
 
 	take(t, l, "d", 1)
-	_, full = l.enter("e", true)
+	_, full = l.enter("e")
 	require.Equal(t, laneFull, full)
 	require.NotContains(t, l.shares, "e", "who is turned away leaves nothing behind")
 }
@@ -147,7 +147,6 @@ func TestExpel(t *testing.T) {
 	l := newLane(1, 1000)
 	take(t, l, "a", 1)
 	_, first := take(t, l, "a", 2)
-	repeated, _ := l.enter("a", false)
 	_, other := take(t, l, "b", 1)
 	why := &throttle{}
 	l.expel("a", why)
@@ -156,9 +155,6 @@ func TestExpel(t *testing.T) {
 		require.Same(t, why, <-w.result)
 	}
 	require.Empty(t, other[0].result)
-	require.Empty(t, repeated.result)
-	l.leave("a")
-	require.True(t, came(repeated))
 	l.leave("a")
 	require.True(t, came(other[0]))
 }

@@ -30,7 +30,7 @@ const (
 
 // codeRefusals are the codes with which IMS refuses an authorization code,
 // having accepted the client.
-var codeRefusals = []string{"invalid_grant", "access_denied", "invalid_request", "bad_request", "invalid_code"}
+var codeRefusals = []string{"invalid_grant", "access_denied", "invalid_code"}
 
 // Proof is what proving a credential brought.
 type Proof struct {
@@ -55,8 +55,8 @@ type Unproven struct {
 func (e *Unproven) Error() string {
 	hint := ""
 	switch kind := kindOf(e.Err); {
-	case kind == ims.Malformed && !strings.Contains(e.Err.Error(), "HTTPS_PROXY"):
-		hint = fmt.Sprintf("Something else answered in the place of %s: check the URL, and HTTPS_PROXY in the environment of the Vault server. ", e.service)
+	case kind == ims.Refused, kind == ims.Malformed && !strings.Contains(e.Err.Error(), "HTTPS_PROXY"):
+		hint = fmt.Sprintf("Something else may have answered in the place of %s: check the URL, and HTTPS_PROXY in the environment of the Vault server. ", e.service)
 	case kind == ims.Unreachable:
 		hint = "Check the URL, and whether the Vault server needs HTTPS_PROXY in its environment. "
 	}
@@ -145,7 +145,7 @@ func proveWebApp(ctx context.Context, client *ims.Client, c *Credential, credent
 	case err == nil:
 		return &ims.Error{Service: "IMS", Op: "token request", Kind: ims.Malformed,
 			Err: errors.New("a code that IMS never gave was accepted; check the URL and HTTPS_PROXY")}
-	case errors.As(err, &failed) && failed.Kind == ims.Refused && slices.Contains(codeRefusals, failed.Code):
+	case errors.As(err, &failed) && failed.Kind == ims.Refused && failed.Status >= 400 && slices.Contains(codeRefusals, failed.Code):
 		return nil
 	}
 	return err

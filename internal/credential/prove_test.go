@@ -193,7 +193,7 @@ func TestProveWebApp(t *testing.T) {
 		var advised *advice.Error
 		require.ErrorAs(t, err, &advised)
 	})
-	for _, code := range []string{"invalid_grant", "access_denied", "invalid_request", "bad_request", "invalid_code"} {
+	for _, code := range []string{"invalid_grant", "access_denied", "invalid_code"} {
 		t.Run(code, func(t *testing.T) {
 			a, b := newAdobe(t, "p8e-good"), newBench(t)
 			a.instead(tokenPath, 400, "application/json", `{"error":"`+code+`"}`)
@@ -208,7 +208,7 @@ func TestProveWebApp(t *testing.T) {
 		var open *Unproven
 		require.ErrorAs(t, err, &open)
 	})
-	for _, body := range []string{`{"error":"unauthorized_client"}`, `{"error":"invalid_client"}`, `{"error":"something_else"}`} {
+	for _, body := range []string{`{"error":"unauthorized_client"}`, `{"error":"invalid_client"}`, `{"error":"something_else"}`, `{"error":"invalid_request"}`, `{"error":"bad_request"}`} {
 		t.Run("no proof: "+body, func(t *testing.T) {
 			a, b := newAdobe(t, "p8e-good"), newBench(t)
 			a.instead(tokenPath, 403, "application/json", body)

@@ -69,12 +69,25 @@ func Clean(data map[string]any) (map[string]any, error) {
 			cleaned[name], err = cleanText(name, value, fileLimits[name], Document)
 		case name == "scopes":
 			err = checkScopes(value)
+		default:
+			err = checkOther(name, value)
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
 	return cleaned, nil
+}
+
+// maxOther is how many bytes a field can have that is no text: a number, a duration
+// or a switch.
+const maxOther = 64
+
+func checkOther(name string, value any) error {
+	if text, ok := value.(string); ok && len(text) > maxOther {
+		return tooLong(Describe(name), len(text), maxOther)
+	}
+	return nil
 }
 
 // cleanText refuses what is no text without repeating it, which the SDK would do:

@@ -48,46 +48,46 @@
 // for clearUp has the first only, and one for tidy has no third. Every part but
 // the second begins with Look if it needs the console's list and has none.
 //
-//	Intents on record, each:                         | step
+//	Intents on record, each:                           | step
 //	it brought the pending secret, whose uuid is known | CloseIntent
-//	it brought the pending secret, uuid not known    | (leave it)
-//	several listed secrets could be its effect       | AskOperator
-//	one, but it could be what the operator wrote since | NameCurrent or AskOperator
-//	one listed secret is its effect                  | RemoveLost
-//	none, and nothing can come of it any more        | CloseIntent
-//	none, and the request has ended in this run      | NarrowIntent
-//	none                                             | (leave it)
+//	it brought the pending secret, uuid not known      | (leave it)
+//	several listed secrets could be its effect         | AskOperator
+//	one, but it could be what the operator wrote since | NameCurrent, AskOperator
+//	one listed secret is its effect                    | RemoveLost
+//	none, and nothing can come of it any more          | CloseIntent
+//	none, and the request has ended in this run        | NarrowIntent
+//	none                                               | (leave it)
 //
-//	A pending secret:                                | step
-//	IMS accepted it, uuid known                      | Promote
-//	IMS accepted it, the list tells its uuid         | NamePending
+//	A pending secret:                                  | step
+//	IMS accepted it, uuid known                        | Promote
+//	IMS accepted it, the list tells its uuid           | NamePending
 //	IMS accepted it, not listed within ten minutes yet | Postpone
-//	IMS accepted it, the list does not tell          | AskOperator
-//	nobody has tried in this run, the list tells     | NamePending
-//	nobody has tried in this run                     | Prove
-//	refused, and older than an hour                  | GiveUp or AskOperator
-//	refused, older than ten minutes, not listed      | GiveUp
-//	refused, a rotation, within 30 seconds           | Wait, Prove
-//	refused                                          | Postpone
+//	IMS accepted it, the list does not tell            | AskOperator
+//	nobody has tried in this run, the list tells       | NamePending
+//	nobody has tried in this run                       | Prove
+//	refused, and older than an hour                    | GiveUp, AskOperator
+//	refused, older than ten minutes, not listed        | GiveUp
+//	refused, a rotation, within 30 seconds             | Wait, Prove
+//	refused                                            | Postpone
 //
-//	A new secret is wanted, and none is pending:     | step
+//	A new secret is wanted, and none is pending:       | step
 //	IMS refuses the current secret, another one works  | AskOperator
-//	the mount is being removed or moved              | AskOperator
-//	the current secret's uuid is not known           | NameCurrent or AskOperator
-//	the current secret is not listed                 | AskOperator
-//	fewer than two secrets are listed                | Add
-//	two, and this run has removed one of them        | Postpone
-//	two, and the current one counts as retired       | Keep
-//	two, and one of them is retired                  | MakeRoom
-//	two                                              | AskOperator
+//	the mount is being removed or moved                | AskOperator
+//	the current secret's uuid is not known             | NameCurrent, AskOperator
+//	the current secret is not listed                   | AskOperator
+//	fewer than two secrets are listed                  | Add
+//	two, and this run has removed one of them          | Postpone
+//	two, and the current one counts as retired         | Keep
+//	two, and one of them is retired                    | MakeRoom
+//	two                                                | AskOperator
 //
-//	Retired secrets are due for removal, the first:  | step
-//	it is the current one                            | Keep
+//	Retired secrets are due for removal, the first:    | step
+//	it is the current one                              | Keep
 //	IMS refuses the current secret, another one works  | AskOperator
 //	it may be the current one: neither uuid nor value  | AskOperator
-//	otherwise                                        | RemoveRetired
+//	otherwise                                          | RemoveRetired
 //
-//	Nothing of all this                              | Done
+//	Nothing of all this                                | Done
 //
 // After Promote, a run for rotate goes on as one for tidy.
 //

@@ -78,7 +78,7 @@ func (s *state) condition(status Status, r *Role, now time.Time) Condition {
 	switch {
 	case status.Current != nil && status.Failure != nil:
 		return Degraded
-	case status.Failure != nil:
+	case status.Failure != nil, status.Current == nil && s.full(now):
 		return Failing
 	case status.Current != nil && (status.InUse || now.Before(status.Current.servedUntil(r.MinTTL))):
 		return Ready

@@ -142,8 +142,8 @@ func TestErrorText(t *testing.T) {
 		"IMS token request failed: 403 Forbidden (nope), x-debug-id debug-1":                                 answer(403, `{"message":"nope"}`),
 		"IMS token request failed: 403 Forbidden: a page or a proxy answered instead of Adobe, with HTML; " +
 			"check the URL and HTTPS_PROXY, x-debug-id debug-1": answer(403, page),
-		"IMS token request failed: 400 [withheld] ([withheld]), x-debug-id [withheld]": answer(400,
-			`{"error":"x`+strings.ToLower(string(secret))+`","error_description":"`+strings.ToUpper(string(secret))+`"}`, "X-Debug-Id", string(secret[4:])),
+		"IMS token request failed: 400 some_code ([withheld]), x-debug-id [withheld]": answer(400,
+			`{"error":"some_code","error_description":"`+strings.ToUpper(string(secret))+`"}`, "X-Debug-Id", string(secret[4:])),
 	} {
 		url, _ := service(t, handler)
 		_, err := post(t.Context(), client(t, adobehttp.Options{URL: url}), newCall(), url)

@@ -26,11 +26,6 @@ path "adobeims/lookup" {
   capabilities = ["update"]
 }
 
-# Who authorized a role. Reading begins nothing; beginning a sign-in is "update", which admin.hcl has.
-path "adobeims/authorize/+" {
-  capabilities = ["read"]
-}
-
 # The kill switch: vault delete adobeims/token/<role>
 path "adobeims/token/+" {
   capabilities = ["delete"]

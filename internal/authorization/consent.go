@@ -151,12 +151,14 @@ func (s *Service) accept(ctx context.Context, c *consent, p *person, granted *im
 // adopt gives the token store the access token that came with an authorization;
 // unusable is why it must not be handed out, if it must not.
 func (s *Service) adopt(ctx context.Context, p *person, token *tokens.Token, unusable error) {
-	if unusable == nil {
-		if unusable = s.tokens.Adopt(ctx, p.spec, token); unusable == nil {
-			return
-		}
+	switch {
+	case unusable != nil:
+		s.endStray(ctx, p.spec.Name, token)
+	default:
+		unusable = s.tokens.Adopt(ctx, p.spec, token) // which ends one that it cannot keep
 	}
-	s.host.Log.Warn("an authorization is stored without the access token that came with it, so the next read mints one",
-		"role", p.spec.Name, "error", unusable)
-	s.endStray(ctx, p.spec.Name, token)
+	if unusable != nil {
+		s.host.Log.Warn("an authorization is stored without the access token that came with it, so the next read mints one",
+			"role", p.spec.Name, "error", unusable)
+	}
 }

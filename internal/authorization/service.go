@@ -25,7 +25,7 @@ const (
 // Tokens is the token store, as far as it is needed here.
 type Tokens interface {
 	// Adopt puts a token that came with an authorization on record, so that it is
-	// the one that the role's readers get.
+	// the one that the role's readers get. One that it cannot keep it ends.
 	Adopt(ctx context.Context, spec tokens.Spec, token *tokens.Token) error
 
 	// EndStray ends a token that must not be handed out. What IMS does not end now

@@ -406,6 +406,18 @@ func TestAdopt(t *testing.T) {
 			m.requireNothingLeft()
 		})
 	})
+	t.Run("not if it is from before a kill", func(t *testing.T) {
+		bubble(t, func(m *mount) {
+			before := testToken("adopted", m.roles.spec(role), m.clock.Now(), day)
+			m.advance(time.Second)
+			_, err := m.Kill(ctx, role)
+			require.NoError(t, err)
+			require.NoError(t, m.Adopt(ctx, m.roles.spec(role), before))
+			m.settle()
+			require.True(t, m.ims.dead("adopted"))
+			require.Equal(t, "firefly-1", m.read())
+		})
+	})
 	t.Run("not if it is killed meanwhile", func(t *testing.T) {
 		bubble(t, func(m *mount) {
 			m.storage.holdOn("", "put")

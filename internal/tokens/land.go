@@ -24,7 +24,7 @@ func (s *Service) land(st *roleState, spec Spec, epoch uint64, token *Token, err
 	now := s.host.Clock.Now()
 	st.mu.Lock()
 	st.noteLookup(lookupErr)
-	if err == nil && (st.deleted || st.epoch != epoch) {
+	if err == nil && (st.deleted || st.epoch != epoch || token.Issued.Before(st.condemnedAt)) {
 		err = errSuperseded
 	}
 	if err != nil {

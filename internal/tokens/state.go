@@ -38,8 +38,10 @@ type state struct {
 	version, saved uint64
 
 	// epoch is the order number of the last kill or deletion. What was begun
-	// before is not handed out.
-	epoch uint64
+	// before is not handed out. CondemnedAt is when that was: a token that was
+	// obtained beside the store may be from before, too.
+	epoch       uint64
+	condemnedAt time.Time
 
 	// revision is the newest of the role and its config that was seen. Who holds
 	// an older one has to look again.
@@ -144,7 +146,7 @@ func (s *state) prune(now time.Time) {
 // condemn marks every token: none of them is handed out from now on. A mint
 // under way is nobody's any more. It returns the tokens that are to be ended.
 func (s *state) condemn(epoch uint64, now time.Time) []*Token {
-	s.epoch = epoch
+	s.epoch, s.condemnedAt = epoch, now
 	s.abandon()
 	s.failure, s.served = nil, nil
 	s.prune(now)

@@ -3,6 +3,8 @@
 # make         builds the plugin
 # make demo    starts Vault with the plugin and an emulated Adobe, to try it out
 # make test    runs every test, those against a real Vault server included
+# make test-integrations
+#              runs those that need more than Vault, such as Prometheus
 # make help    lists the rest
 #
 # Written for GNU make 3.81 (macOS) and newer.
@@ -33,6 +35,15 @@ test: ## run every test; VAULT_BIN names another server than the one found or bu
 	go build $(RACE) -o bin/test/$(NAME) ./cmd/$(NAME)
 	VAULT_BIN="$$(scripts/vault.sh)" && export VAULT_BIN && \
 	PLUGIN_BIN="$(CURDIR)/bin/test/$(NAME)" go test $(RACE) -timeout 20m ./...
+
+# PROMETHEUS_DIR names the directory of other programs prometheus and promtool than those found or built.
+# OUTAGE_SVG names a file for a picture of the outage, such as docs/images/outage.svg.
+.PHONY: test-integrations
+test-integrations: ## test with a real Prometheus, built once in about 6 minutes
+	go build $(RACE) -o bin/test/$(NAME) ./cmd/$(NAME)
+	VAULT_BIN="$$(scripts/vault.sh)" && export VAULT_BIN && \
+	PROMETHEUS_DIR="$$(scripts/prometheus.sh)" && export PROMETHEUS_DIR && \
+	PLUGIN_BIN="$(CURDIR)/bin/test/$(NAME)" go test $(RACE) -count 1 -v -timeout 20m ./test/integrations
 
 # PLUGIN_BIN_BEFORE names another binary of the plugin, to be measured beside this one. The other
 # variables are described in bench/bench_test.go, with how to read what this prints.
@@ -67,4 +78,4 @@ clean: ## remove what was built here, not the tools in the cache folder
 
 .PHONY: help
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-19s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)

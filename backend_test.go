@@ -268,7 +268,7 @@ func TestSecretsDoNotPrint(t *testing.T) {
 			printed := fmt.Sprintf(verb, value)
 			require.NotContains(t, printed, testClientSecret, verb)
 			require.NotContains(t, printed, string(answer.Token.AccessToken), verb)
-			require.NotContains(t, printed, m.refreshToken("designer"), verb)
+			require.NotContains(t, printed, m.refreshToken(), verb)
 		}
 	}
 }

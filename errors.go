@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -117,9 +118,17 @@ func killWords(e *tokens.KillError) string {
 		}
 		fmt.Fprintf(&b, "%s: %s", f.Token, f.Err)
 	}
-	if ims.RefusedWith(e.Failed[0].Err, ims.CodeInvalidClient) {
+	left := slices.DeleteFunc(slices.Clone(e.Failed), func(f tokens.FailedEnd) bool {
+		var unendable *credential.Unendable
+		return errors.As(f.Err, &unendable)
+	})
+	if len(left) == 0 {
+		b.WriteString(". Nobody gets them any more, and trying again is of no use")
+		return b.String()
+	}
+	if ims.RefusedWith(left[0].Err, ims.CodeInvalidClient) {
 		fmt.Fprintf(&b, ". The client secret in config/%s is wrong. To write the right one: vault write %sconfig/%s client_secret=@secret.txt",
-			e.Failed[0].Token.Config, advice.Mount, e.Failed[0].Token.Config)
+			left[0].Token.Config, advice.Mount, left[0].Token.Config)
 	}
 	fmt.Fprintf(&b, ". What is left will not be handed out again, and is tried again in the background. To try now: vault delete %stoken/%s", advice.Mount, e.Role)
 	return b.String()

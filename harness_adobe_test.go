@@ -137,9 +137,9 @@ func (m *mount) callback(query map[string]any) (status int, page string) {
 	return resp.Data[logical.HTTPStatusCode].(int), string(resp.Data[logical.HTTPRawBody].([]byte))
 }
 
-func (m *mount) refreshToken(role string) string {
+func (m *mount) refreshToken() string {
 	m.t.Helper()
-	a, err := m.backend.authorizations.Get(m.t.Context(), role)
+	a, err := m.backend.authorizations.Get(m.t.Context(), "designer")
 	require.NoError(m.t, err)
 	require.NotNil(m.t, a)
 	return string(a.RefreshToken)

@@ -5,6 +5,7 @@ package adobeims
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
@@ -34,13 +35,14 @@ func (b *backend) pathLookup() *framework.Path {
 
 func lookupFields() map[string]*framework.FieldSchema {
 	return map[string]*framework.FieldSchema{
-		"on_record":   {Type: framework.TypeBool, Description: "Whether the token is one of the shared tokens on record."},
+		"on_record":   {Type: framework.TypeBool, Description: "Whether the token is a shared token on record, or a person's refresh token."},
 		"role":        {Type: framework.TypeString, Description: "Role of the token; only if it is on record."},
 		"config":      {Type: framework.TypeString, Description: "Config of the role; only if it is on record."},
 		"standing":    {Type: framework.TypeString, Description: "current, former, or condemned: nobody gets it, and IMS has not invalidated it yet. Only if it is on record."},
+		"roles":       {Type: framework.TypeStringSlice, Description: "Exclusive roles of these configs, whose tokens are on no record; only if it is not on record."},
 		"configs":     {Type: framework.TypeStringSlice, Description: "Configs with the token's client ID; only if it is not on record."},
 		"client_id":   {Type: framework.TypeString, Description: "Client ID of the token."},
-		"token_type":  {Type: framework.TypeString, Description: "Type of the token by its own claims; only if it is not on record."},
+		"token_type":  {Type: framework.TypeString, Description: "refresh_token for one; else the type by the token's own claims, only if it is not on record."},
 		"scopes":      {Type: framework.TypeStringSlice, Description: "Scopes of the token."},
 		"mint_time":   {Type: framework.TypeString, Description: "When the token was minted, RFC 3339."},
 		"expire_time": {Type: framework.TypeString, Description: "When the token expires, RFC 3339."},
@@ -49,7 +51,7 @@ func lookupFields() map[string]*framework.FieldSchema {
 }
 
 func (b *backend) lookUpToken(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
-	token := secret.Secret(d.Get("token").(string))
+	token := bareToken(d.Get("token").(string))
 	if token == "" {
 		return refuse("token: required, such as token=@found.txt")
 	}
@@ -60,11 +62,27 @@ func (b *backend) lookUpToken(ctx context.Context, req *logical.Request, d *fram
 	if found != nil {
 		return &logical.Response{Data: describeFound(found, req.MountPoint)}, nil
 	}
+	grant, err := b.findGrant(ctx, token)
+	if err != nil {
+		return nil, err
+	}
+	if grant != nil {
+		return &logical.Response{Data: grant.describe(req.MountPoint)}, nil
+	}
 	claims, ok := ims.ReadClaims(string(token))
 	if !ok {
-		return respond(advice.Field("token", "is not on record, and no token of IMS by its form; check that the whole of it was given"))
+		return respond(b.noToken(ctx, token))
 	}
 	return b.describeUnknown(ctx, claims, req.MountPoint)
+}
+
+// bareToken takes a token out of the header or the quotes that it was copied with.
+func bareToken(text string) secret.Secret {
+	words := strings.Fields(strings.Trim(text, `"',; `))
+	if n := len(words); n > 1 && strings.EqualFold(words[n-2], "Bearer") {
+		return secret.Secret(words[n-1])
+	}
+	return secret.Secret(strings.Join(words, " "))
 }
 
 func describeFound(f *tokens.Found, mount string) map[string]any {
@@ -81,49 +99,6 @@ func describeFound(f *tokens.Found, mount string) map[string]any {
 	}
 }
 
-// describeUnknown tells what a token says of itself that is on no record.
-func (b *backend) describeUnknown(ctx context.Context, claims ims.Claims, mount string) (*logical.Response, error) {
-	names, err := b.credentials.List(ctx)
-	if err != nil {
-		return nil, err
-	}
-	configs := []string{}
-	for _, name := range names {
-		c, err := b.credentials.Get(ctx, name)
-		if err != nil {
-			return nil, err
-		}
-		if c.Value != nil && claims.ClientID != "" && c.Value.ClientID == claims.ClientID {
-			configs = append(configs, name)
-		}
-	}
-	data := map[string]any{
-		"on_record":  false,
-		"configs":    configs,
-		"client_id":  claims.ClientID,
-		"token_type": claims.Type,
-		"scopes":     claims.Scopes,
-	}
-	if !claims.Created.IsZero() {
-		data["mint_time"] = advice.Time(claims.Created)
-	}
-	if !claims.Expires.IsZero() {
-		data["expire_time"] = advice.Time(claims.Expires)
-	}
-	resp := &logical.Response{Data: data}
-	switch {
-	case !claims.Expires.IsZero() && !claims.Expires.After(b.host.Clock.Now()):
-		resp.AddWarning("The token has expired, by its own claims")
-	case len(configs) == 0:
-		resp.AddWarning("The token is on no record, and no config has its client ID: it was minted elsewhere. Its claims are its own words; nobody has proven them")
-	default:
-		data["command"] = fmt.Sprintf("vault lease revoke -prefix %stoken/<role>", mount)
-		resp.AddWarning(fmt.Sprintf("The token is on no record. It is an exclusive one, which the command ends with the role's other leases; or of another cluster, where to look it up; or minted elsewhere with a secret of the client: then rotate it with vault write -f %sconfig/%s/rotate, and ask Adobe's support to end the token. Its claims are its own words; nobody has proven them",
-			mount, configs[0]))
-	}
-	return resp, nil
-}
-
 const pathLookupHelpDesc = `
 Somebody found a token, in a log perhaps. This tells which role and config it is of,
 whether readers still get it, and the command that ends it. The token shows in no
@@ -132,5 +107,6 @@ answer and no log.
   $ vault write adobeims/lookup token=@found.txt
 
 A token that is on no record is read: its own claims tell the client ID, and so the
-configs that it may come from.
+configs that it may come from. What is a client secret of a config is refused with
+the config's name.
 `

@@ -44,7 +44,7 @@ func TestMetrics(t *testing.T) {
 		require.Contains(t, text, line)
 	}
 	require.Contains(t, text, `adobeims_authorization_expire_timestamp_seconds{config="person",role="designer"}`)
-	for _, secret := range []string{token, testClientSecret, m.refreshToken("designer")} {
+	for _, secret := range []string{token, testClientSecret, m.refreshToken()} {
 		require.NotContains(t, text, secret)
 	}
 	problems, err := promlint.New(bytes.NewReader([]byte(text))).Lint()

@@ -15,8 +15,6 @@ import (
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/tokens"
 )
 
-const rolesPath = "roles/"
-
 // roles/<name>
 func (b *backend) pathRoles() *framework.Path {
 	return &framework.Path{

@@ -6,8 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
+	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
 
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/advice"
@@ -23,6 +26,9 @@ import (
 // nothing, so that Vault answers 204.
 func (b *backend) HandleRequest(ctx context.Context, req *logical.Request) (resp *logical.Response, err error) {
 	cleaned, err := cleanRequest(req)
+	if err == nil {
+		err = checkTypes(b.Route(req.Path), cleaned)
+	}
 	if err != nil {
 		return answerAt(req, logical.ErrorResponse("%s", err), nil)
 	}
@@ -74,11 +80,52 @@ func cleanData(req *logical.Request) (map[string]any, error) {
 	switch {
 	case req.Path == callbackPath:
 		// It answers strangers with a page, whatever they send.
-		return req.Data, nil
+		return onlyTexts(req.Data), nil
 	case strings.HasPrefix(req.Path, configPath):
 		return field.CleanFile(req.Data)
 	}
 	return field.Clean(req.Data)
+}
+
+// onlyTexts leaves out what is no text: Vault makes a list of a parameter that is
+// in an address twice, and the SDK's refusal would repeat it.
+func onlyTexts(data map[string]any) map[string]any {
+	texts := map[string]any{}
+	for name, value := range data {
+		if text, ok := value.(string); ok {
+			texts[name] = text
+		}
+	}
+	return texts
+}
+
+// checkTypes refuses what a field cannot be without repeating it, which the SDK
+// would do: it may be a secret in the wrong place.
+func checkTypes(path *framework.Path, req *logical.Request) error {
+	if path == nil || (req.Operation != logical.CreateOperation && req.Operation != logical.UpdateOperation) {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(req.Data)) {
+		one := framework.FieldData{Raw: map[string]any{name: req.Data[name]}, Schema: path.Fields}
+		if one.Validate() != nil {
+			return advice.Field(name, "must be %s", typeWords(path.Fields[name].Type))
+		}
+	}
+	return nil
+}
+
+func typeWords(t framework.FieldType) string {
+	switch t {
+	case framework.TypeBool:
+		return "true or false"
+	case framework.TypeInt:
+		return "a whole number"
+	case framework.TypeDurationSecond:
+		return "a duration that is not negative, such as 90s or 24h"
+	case framework.TypeString, framework.TypeNameString:
+		return "a string"
+	}
+	return "a list of strings, or a string with commas or spaces"
 }
 
 // answerAt puts the path of the mount into the words of an answer.

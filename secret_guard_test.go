@@ -197,7 +197,7 @@ func TestRevokingAnAuthorizationWithoutItsCredential(t *testing.T) {
 
 func TestCondemnedAuthorizationIsRevokedBeforeANewOne(t *testing.T) {
 	m := newAuthorizedMount(t)
-	refresh := m.refreshToken("designer")
+	refresh := m.refreshToken()
 	remove := m.ims.Inject(emulator.Fault{Path: emulator.RevokePath, Status: 503})
 	m.refused(503, logical.DeleteOperation, "authorize/designer", nil)
 	remove()

@@ -4,6 +4,7 @@ package bench
 
 import (
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -23,6 +24,8 @@ import (
 //	load-us/role     its first read after a restart of the plugin
 //	KiB/role         memory of the plugin after the first reads
 //	loaded-KiB/role  the same, after the reads upon the restart
+//	scrape-ms        a read of the metrics, one client and nothing else going on
+//	scrape-KiB       what it answers
 func BenchmarkRoles(b *testing.B) {
 	vault, ims := start(b)
 	m, n := newMeter(b, vault), setting(b, "BENCH_ROLES", 10_000)
@@ -75,7 +78,29 @@ func (r *manyRoles) first(b *testing.B) map[string]float64 {
 	taken["load-us/role"] = r.perRole(b, read)
 	taken["loaded-KiB/role"] = (r.memory(b) - empty) / float64(r.n)
 	require.Equal(b, before, mints(), "the tokens came from storage")
+	if r.mount == engine { // the one from before may have no metrics
+		taken["scrape-ms"], taken["scrape-KiB"] = r.scrape(b)
+	}
 	return taken
+}
+
+// scrape reads the metrics as Prometheus does, and returns the least time that
+// took, in milliseconds, and the size of the answer in KiB.
+func (r *manyRoles) scrape(b *testing.B) (took, size float64) {
+	b.Helper()
+	client := r.vault.Client(b).Logical()
+	for range 5 {
+		began := time.Now()
+		response, err := client.ReadRaw(path(r.mount, "metrics"))
+		require.NoError(b, err)
+		n, err := io.Copy(io.Discard, response.Body)
+		require.NoError(b, err)
+		require.NoError(b, response.Body.Close())
+		if ms := float64(time.Since(began).Microseconds()) / 1000; took == 0 || ms < took {
+			took, size = ms, float64(n)/1024
+		}
+	}
+	return took, size
 }
 
 // perRole does the same with each role and returns the time that took.

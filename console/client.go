@@ -71,10 +71,14 @@ func New(p *adobehttp.Pool, o Options) (*Client, error) {
 // more than once.
 func (c *Client) Close() { c.http.Close() }
 
+// Share is the share of a server's turns and throttles that a client's requests
+// have here. Its requests for tokens have another, even at the same address.
+func Share(clientID string) string { return "console/" + clientID }
+
 // newCall returns a request about the client secrets of a credential, with the
 // access token as its secret.
 func newCall(op string, accessToken Secret, cred Credential) *adobehttp.Call {
-	return &adobehttp.Call{Op: op, Endpoint: "secrets", Share: cred.ClientID, Secrets: []Secret{accessToken}}
+	return &adobehttp.Call{Op: op, Endpoint: "secrets", Share: Share(cred.ClientID), Secrets: []Secret{accessToken}}
 }
 
 // do sends a request about all client secrets of a credential, or about those

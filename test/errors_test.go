@@ -148,14 +148,13 @@ var nonsenses = []nonsense{
 	{"a life of 0", life(0), "expires_in is 0"},
 	{"a negative life", life(-1), "expires_in is -1"},
 	{"a life in words", life("soon"), "expires_in"},
-	{"no life", life(nil), "expires_in"},
 	{"no token", alters(func(answer map[string]any) { delete(answer, "access_token") }), "access_token"},
 	{"a token that has expired", claims(func(c map[string]any) { c["created_at"] = "1000" }), "expired"},
-	{"a page", answers(emulator.Fault{Body: "<html>" + leaked, ContentType: "text/html"}), "not a token in JSON"},
+	{"a page", answers(emulator.Fault{Body: "<html>" + leaked, ContentType: "text/html"}), "instead of Adobe"},
 	{"5 MiB", answers(emulator.Fault{Body: `{"access_token":"` + leaked, Size: 5 << 20}), "larger than 1048576 bytes"},
 	{"half an answer", answers(emulator.Fault{Body: `{"access_token":"` + leaked, Truncate: true}), "reading the answer: unexpected EOF"},
-	{"broken JSON", answers(emulator.Fault{Body: `{"access_token":"` + leaked + `","expires_in":`}), "not a token in JSON"},
-	{"a redirect", answers(emulator.Fault{Redirect: "https://example.com/?token=" + leaked}), "302 a redirect, which is not followed"},
+	{"broken JSON", answers(emulator.Fault{Body: `{"access_token":"` + leaked + `","expires_in":`}), "instead of Adobe"},
+	{"a redirect", answers(emulator.Fault{Redirect: "https://example.com/?token=" + leaked}), "a redirect, which is not followed"},
 }
 
 func alters(alter func(map[string]any)) func(*adobe) {
@@ -186,7 +185,7 @@ func TestNonsenseFromIMS(t *testing.T) {
 	for i, n := range nonsenses {
 		t.Run(n.name, func(t *testing.T) {
 			role := fmt.Sprintf("nonsense-%d", i) // one that is not backing off
-			vault.Write(t, "adobeims/roles/"+role, vaulttest.Data{"scopes": "openid"})
+			vault.Write(t, "adobeims/roles/"+role, vaulttest.Data{"scopes": "openid", "verify": false})
 			n.begin(ims)
 			defer func() {
 				ims.ClearFaults()

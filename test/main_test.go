@@ -46,7 +46,7 @@ func startAdobe(t *testing.T, tokenLife time.Duration) *adobe {
 func (a *adobe) configure(t *testing.T, s *vaulttest.Server) {
 	t.Helper()
 	s.Write(t, configPath, vaulttest.Data{"client_id": clientID, "client_secret": clientSecret, "org_id": orgID, "ims_url": a.URL})
-	s.Write(t, rolePath, vaulttest.Data{"scopes": "openid,AdobeID,firefly_api"})
+	s.Write(t, rolePath, vaulttest.Data{"scopes": "openid,AdobeID,firefly_api", "verify": false})
 }
 
 // mints is how often IMS was asked for a token.

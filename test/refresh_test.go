@@ -24,9 +24,9 @@ func TestNobodyWaits(t *testing.T) {
 	ims := startAdobe(t, refreshedLife)
 	vault := vaulttest.Start(t)
 	ims.configure(t, vault)
-	vault.Write(t, "adobeims/roles/leaseless", vaulttest.Data{"scopes": "openid", "leased": false})
-	vault.Write(t, "adobeims/roles/seldom", vaulttest.Data{"scopes": "firefly_api"})
-	vault.Write(t, "adobeims/roles/idle", vaulttest.Data{"scopes": "AdobeID"})
+	vault.Write(t, "adobeims/roles/leaseless", vaulttest.Data{"scopes": "openid", "leased": false, "verify": false})
+	vault.Write(t, "adobeims/roles/seldom", vaulttest.Data{"scopes": "firefly_api", "verify": false})
+	vault.Write(t, "adobeims/roles/idle", vaulttest.Data{"scopes": "AdobeID", "verify": false})
 	ims.Configure(func(o *emulator.Options) { o.Latency = refreshedLatency })
 	ims.ResetCounters() // the config was verified with a token
 

@@ -287,6 +287,9 @@ func (r *rotated) testClientGone(t *testing.T, vault *vaulttest.Server) {
 		return nil
 	})
 	r.requireInOrder(t, vault)
+	// Whoever asks again gets the outcome that nobody waited for.
+	current := r.config(t, vault)["client_secret_uuid"]
+	require.Equal(t, current, r.rotate(t, vault)["client_secret_uuid"])
 }
 
 // Rotations follow one upon the other while readers read and the plugin is killed again and again, most
@@ -445,7 +448,7 @@ func TestRotationBesideAForeignSecret(t *testing.T) {
 		require.Contains(t, ims.config(t, vault)["rotation_error"], before[1])
 		ims.requireWorks(t, vault)
 	}
-	refused("write client_secret_uuid=", before[0])
+	refused("write adobeims/config/default client_secret_uuid=", before[0])
 	vault.Write(t, configPath, vaulttest.Data{"client_secret_uuid": before[0]})
 	refused("2 client secrets already")
 	require.NotEmpty(t, readToken(t, vault))
@@ -522,7 +525,7 @@ func TestRotationByPeriodAfterARestart(t *testing.T) {
 	t.Parallel()
 	ims := startRotated(t, emulator.Options{TokenLife: time.Hour})
 	vault := vaulttest.Start(t)
-	ims.configure(t, vault, vaulttest.Data{"rotation_period": "1s"})
+	ims.configure(t, vault, vaulttest.Data{"rotation_period": "1m", "previous_secret_ttl": "1m"})
 	due, err := time.Parse(time.RFC3339, ims.config(t, vault)["next_rotation_time"].(string))
 	require.NoError(t, err)
 	vault.Kill()
@@ -541,7 +544,7 @@ func TestRotationByPeriodAfterAChangeOfLeader(t *testing.T) {
 	ims := startRotated(t, emulator.Options{TokenLife: time.Hour})
 	cluster := vaulttest.StartCluster(t)
 	leader := cluster.Leader(t)
-	ims.configure(t, leader, vaulttest.Data{"rotation_period": "1s"})
+	ims.configure(t, leader, vaulttest.Data{"rotation_period": "1m", "previous_secret_ttl": "1m"})
 	leader.Kill()
 	leader = cluster.NewLeader(t, leader)
 	token := readToken(t, leader)

@@ -80,7 +80,9 @@ func startWebApp(t *testing.T, redirect string) *webApp {
 // authorizeURL is where a person signs in.
 func (w *webApp) authorizeURL(t *testing.T) string {
 	t.Helper()
-	return w.vault.Read(t, authorizePath).Data["authorize_url"].(string)
+	answer, err := w.vault.Client(t).Logical().Write(authorizePath, nil)
+	require.NoError(t, err)
+	return answer.Data["authorize_url"].(string)
 }
 
 // consent signs in without a browser and returns what Adobe gives to the redirect URI.
@@ -99,7 +101,7 @@ func (w *webApp) requireUnauthorized(t *testing.T) {
 	t.Helper()
 	_, err := w.vault.Client(t).Logical().Read(designerToken)
 	requireStatus(t, http.StatusBadRequest, err, "nobody has authorized the role")
-	require.Contains(t, err.Error(), "read authorize/designer")
+	require.Contains(t, err.Error(), "vault write -f adobeims/authorize/designer")
 	require.NotContains(t, w.vault.Read(t, "adobeims/status/designer").Data, "authorization_time")
 }
 

@@ -113,7 +113,7 @@ func (c *Client) HTTP(ctx context.Context, call *Call) (context.Context, *http.C
 // the caller's context ended (its own error) or WithProceed's function did not
 // let the request pass (the function's).
 func (c *Client) Do(ctx context.Context, call *Call, req *http.Request) (*Answer, error) {
-	resp, err := c.http.Do(req.WithContext(withCall(ctx, call)))
+	resp, err := c.http.Do(req.WithContext(withCall(ctx, call))) //nolint:gosec // to the server of the client's own URL
 	if err != nil {
 		return nil, c.Failure(call, err, errors.New("the answer cannot be read"))
 	}

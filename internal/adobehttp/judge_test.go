@@ -148,7 +148,7 @@ func TestErrorText(t *testing.T) {
 		url, _ := service(t, handler)
 		_, err := post(t.Context(), client(t, adobehttp.Options{URL: url}), newCall(), url)
 		require.EqualError(t, err, want)
-		failed(t, err)
+		_ = failed(t, err)
 	}
 }
 

@@ -159,7 +159,7 @@ func (s *Store) ProveConsole(ctx context.Context, c *Credential) error {
 	if !c.CanRotate() {
 		return nil
 	}
-	s.pool.EndQuiet(c.ConsoleURL, c.ClientID) // an operator asks, with other values
+	s.pool.EndQuiet(c.ConsoleURL, console.Share(c.ClientID)) // an operator asks, with other values
 	ctx, cancel := context.WithTimeout(ctx, proofTimeout)
 	defer cancel()
 	return s.manage(ctx, "", c, func(m *Session) error {

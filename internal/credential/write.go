@@ -5,6 +5,7 @@ package credential
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -83,6 +84,7 @@ type write struct {
 
 	// Candidates are the client secrets given, one of which IMS may accept.
 	Candidates []secret.Secret
+	imported   *Imported // the file's, if one was given
 	warnings   []string
 }
 
@@ -139,7 +141,7 @@ func (w *write) readSecrets() error {
 			return err
 		}
 		imported.fill(&w.next.Settings)
-		w.Candidates = imported.Secrets
+		w.imported, w.Candidates = imported, imported.Secrets
 	}
 	if w.Secret != nil {
 		value, err := ParseSecret(*w.Secret)
@@ -277,11 +279,26 @@ func (w *write) prove(ctx context.Context) error {
 		w.next.RotationFailure = nil
 	}
 	if before == nil || !w.next.SameCredential(&before.Settings) || before.ConsoleURL != w.next.ConsoleURL {
-		if err := w.store.ProveConsole(ctx, &w.next); err != nil {
-			return err
-		}
-		w.next.RotationFailure = nil
+		return w.proveConsole(ctx)
 	}
+	return nil
+}
+
+// proveConsole asks the Developer Console. Ids that a file has along with the rest
+// are stored all the same where nobody wants the secret rotated: many projects
+// have no I/O Management API, and many servers no way to the console.
+func (w *write) proveConsole(ctx context.Context) error {
+	err := w.store.ProveConsole(ctx, &w.next)
+	if err == nil {
+		w.next.RotationFailure = nil
+		return nil
+	}
+	rotates := w.next.RotationPeriod > 0 || w.next.RotationSchedule != ""
+	if kindOf(err) == "" || rotates || w.imported == nil ||
+		w.next.ConsoleOrgID != w.imported.ConsoleOrgID || w.next.CredentialID != w.imported.CredentialID {
+		return err
+	}
+	w.warnings = append(w.warnings, fmt.Sprintf("console_org_id, credential_id: taken from the file and stored, but rotating the client secret with them would fail: %s", errors.Unwrap(err)))
 	return nil
 }
 

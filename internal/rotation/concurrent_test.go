@@ -149,7 +149,7 @@ func TestRotationDuringPeriodicWork(t *testing.T) {
 	require.Equal(t, 2, m.posts())
 
 	m.settle()
-	m.rotateWith(emulator.Fault{Path: emulator.TokenPath, Status: 500, Match: proofs})
+	_ = m.rotateWith(emulator.Fault{Path: emulator.TokenPath, Status: 500, Match: proofs})
 	pending := m.stored().Pending.UUID
 	m.clock.Advance(time.Minute)
 	arrived, goOn = m.holdUp(emulator.Fault{Path: emulator.TokenPath, Match: proofs})
@@ -172,7 +172,7 @@ func TestNoLockIsHeldAcrossTheNetwork(t *testing.T) {
 	remove := m.adobe.Inject(emulator.Fault{Match: func(*http.Request) bool {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
-		unlock, err := m.Service.store.Lock(ctx, "default")
+		unlock, err := m.store.Lock(ctx, "default")
 		if err != nil {
 			return true
 		}
@@ -214,7 +214,7 @@ func TestConfigChangedWhileASecretIsAdded(t *testing.T) {
 			"another server": func(m *mount) {
 				m.write(func(c *credential.Credential) { c.ConsoleURL = "https://127.0.0.1:1" })
 			},
-			"deleted": func(m *mount) { require.NoError(m.t, m.Service.store.Delete(context.Background(), "default")) },
+			"deleted": func(m *mount) { require.NoError(m.t, m.store.Delete(context.Background(), "default")) },
 		} {
 			t.Run(fmt.Sprint(name, ", bare: ", bare), func(t *testing.T) {
 				m := newMount(t, func(o *emulator.Options) { o.BareNewSecret = bare })
@@ -353,7 +353,7 @@ func TestStepIsNotTakenForWhatChanged(t *testing.T) {
 	r := &run{Service: m.Service, name: "default", goal: tidy}
 	ctx := context.Background()
 	require.NoError(t, r.start(ctx))
-	err := m.Service.store.WithManagement(ctx, "default", r.state.Config, func(at *credential.Session) error {
+	err := m.store.WithManagement(ctx, "default", r.state.Config, func(at *credential.Session) error {
 		r.at = at
 		require.NoError(t, r.look(ctx))
 		decided := next(r.state)

@@ -130,7 +130,7 @@ var scenarios = map[string]scenario{
 	},
 	"proving later on": {
 		prepare: func(m *mount) {
-			m.rotateWith(emulator.Fault{Path: emulator.TokenPath, Status: 500, Match: proofs})
+			_ = m.rotateWith(emulator.Fault{Path: emulator.TokenPath, Status: 500, Match: proofs})
 			m.clock.Advance(time.Minute)
 		},
 		work:     func(m *mount) { _ = m.Tick(context.Background()) },
@@ -139,7 +139,7 @@ var scenarios = map[string]scenario{
 	"giving up": {
 		prepare: func(m *mount) {
 			m.adobe.Configure(func(o *emulator.Options) { o.SecretDelay = 30 * 24 * time.Hour })
-			m.rotateWith(emulator.Fault{Path: emulator.TokenPath, Status: 500, Match: proofs})
+			_ = m.rotateWith(emulator.Fault{Path: emulator.TokenPath, Status: 500, Match: proofs})
 			m.adobe.Configure(func(o *emulator.Options) { o.SecretDelay = 0 })
 			m.clock.Advance(2 * time.Hour)
 		},
@@ -151,7 +151,7 @@ var scenarios = map[string]scenario{
 		prepare: func(m *mount) {
 			remove := m.adobe.Inject(emulator.Fault{Method: "GET", Path: secretsPath, Skip: 1, Status: 500})
 			defer remove()
-			m.rotateWith(emulator.Fault{Method: "POST", Path: secretsPath, After: true, Drop: true})
+			_ = m.rotateWith(emulator.Fault{Method: "POST", Path: secretsPath, After: true, Drop: true})
 			m.clock.Advance(time.Minute)
 		},
 		work:     rotateByHand,
@@ -161,7 +161,7 @@ var scenarios = map[string]scenario{
 		prepare: func(m *mount) {
 			remove := m.adobe.Inject(emulator.Fault{Method: "GET", Path: secretsPath, Skip: 1, Status: 500})
 			defer remove()
-			m.rotateWith(emulator.Fault{Method: "POST", Path: secretsPath, After: true, Drop: true})
+			_ = m.rotateWith(emulator.Fault{Method: "POST", Path: secretsPath, After: true, Drop: true})
 			m.clock.Advance(time.Minute)
 		},
 		work: func(m *mount) {

@@ -65,7 +65,7 @@ func TestOwnSecretTakenBackAndReplaced(t *testing.T) {
 // The list does not have the pending secret yet.
 func TestListLagsBehindPending(t *testing.T) {
 	m := newMount(t)
-	m.rotateWith(emulator.Fault{Path: emulator.TokenPath, Status: 500, Match: proofs})
+	_ = m.rotateWith(emulator.Fault{Path: emulator.TokenPath, Status: 500, Match: proofs})
 	pending := m.stored().Pending.UUID
 	lag := m.adobe.Inject(listing(m.adobe.SecretsOf(clientID)[0]))
 	gone := m.adobe.Inject(emulator.Fault{Method: "DELETE", Status: 404, Code: "404000"})
@@ -105,7 +105,7 @@ func TestListLagsBehindLost(t *testing.T) {
 	m := newMount(t)
 	first := m.adobe.SecretsOf(clientID)[0]
 	lag := m.adobe.Inject(listing(first))
-	m.rotateWith(emulator.Fault{Method: "POST", Path: secretsPath, After: true, Drop: true})
+	_ = m.rotateWith(emulator.Fault{Method: "POST", Path: secretsPath, After: true, Drop: true})
 	require.Len(t, m.uuids(), 2)
 	m.clock.Advance(25 * time.Second)
 	_, err := m.rotate()
@@ -179,7 +179,7 @@ func TestOperatorWritesWhileOneIsPending(t *testing.T) {
 		} {
 			t.Run(fmt.Sprint(name, ", bare: ", bare), func(t *testing.T) {
 				m := newMount(t, func(o *emulator.Options) { o.BareNewSecret = bare })
-				m.rotateWith(emulator.Fault{Path: emulator.TokenPath, Status: 500, Match: proofs})
+				_ = m.rotateWith(emulator.Fault{Path: emulator.TokenPath, Status: 500, Match: proofs})
 				require.NotNil(t, m.stored().Pending)
 				m.clock.Advance(time.Minute)
 				require.NoError(t, m.adobe.RemoveSecret(clientID, m.uuids()[0]))
@@ -206,7 +206,7 @@ func TestOperatorWritesWhileOneIsPending(t *testing.T) {
 // The operator takes the value of the pending secret from the console's page.
 func TestPendingTakenByHand(t *testing.T) {
 	m := newMount(t)
-	m.rotateWith(emulator.Fault{Path: emulator.TokenPath, Status: 500, Match: proofs})
+	_ = m.rotateWith(emulator.Fault{Path: emulator.TokenPath, Status: 500, Match: proofs})
 	pending := m.adobe.SecretsOf(clientID)[1]
 	m.writeSecret(pending.Value)
 	m.ticks(90 * time.Minute)
@@ -222,7 +222,7 @@ func TestPendingTakenByHand(t *testing.T) {
 func TestLostTakenByHand(t *testing.T) {
 	m := newMount(t)
 	removeList := m.adobe.Inject(emulator.Fault{Method: "GET", Path: secretsPath, Skip: 1, Status: 500})
-	m.rotateWith(emulator.Fault{Method: "POST", Path: secretsPath, After: true, Drop: true})
+	_ = m.rotateWith(emulator.Fault{Method: "POST", Path: secretsPath, After: true, Drop: true})
 	removeList()
 	lost := m.adobe.SecretsOf(clientID)[1]
 	m.clock.Advance(time.Minute)
@@ -246,7 +246,7 @@ func TestClockSkew(t *testing.T) {
 			m.adobe, m.url = startAdobe(t, clockwork.NewFakeClockAt(m.clock.Now().Add(skew)))
 			m.write(func(c *credential.Credential) { c.IMSURL, c.ConsoleURL = m.url, m.url })
 			removeList := m.adobe.Inject(emulator.Fault{Method: "GET", Path: secretsPath, Skip: 1, Status: 500})
-			m.rotateWith(emulator.Fault{Method: "POST", Path: secretsPath, After: true, Drop: true})
+			_ = m.rotateWith(emulator.Fault{Method: "POST", Path: secretsPath, After: true, Drop: true})
 			removeList()
 			m.rotated()
 			m.requireSound("rotated")
@@ -267,7 +267,7 @@ func TestConsoleWithoutMoments(t *testing.T) {
 	m.rotated()
 	m.settle()
 	m.requireTidy("rotated twice")
-	m.rotateWith(emulator.Fault{Method: "POST", Path: secretsPath, After: true, Drop: true})
+	_ = m.rotateWith(emulator.Fault{Method: "POST", Path: secretsPath, After: true, Drop: true})
 	lost := m.uuids()[1]
 	m.settle()
 	require.Contains(t, m.uuids(), lost)
@@ -307,7 +307,7 @@ func withoutMoments(t *testing.T, target string) string {
 func TestIntentOfAnotherCredential(t *testing.T) {
 	m := newMount(t)
 	removeList := m.adobe.Inject(emulator.Fault{Method: "GET", Path: secretsPath, Skip: 1, Status: 500})
-	m.rotateWith(emulator.Fault{Method: "POST", Path: secretsPath, After: true, Drop: true})
+	_ = m.rotateWith(emulator.Fault{Method: "POST", Path: secretsPath, After: true, Drop: true})
 	removeList()
 	m.write(func(c *credential.Credential) { c.CredentialID = "999999" })
 	m.clock.Advance(time.Hour)
@@ -319,7 +319,7 @@ func TestIntentOfAnotherCredential(t *testing.T) {
 	m.requireTidy("put right")
 
 	// If that never happens, the log says so in the end.
-	m.rotateWith(emulator.Fault{Method: "POST", Path: secretsPath, Drop: true})
+	_ = m.rotateWith(emulator.Fault{Method: "POST", Path: secretsPath, Drop: true})
 	m.write(func(c *credential.Credential) { c.ClientID = otherClient })
 	require.NotEmpty(t, m.rollback())
 	m.clock.Advance(8 * 24 * time.Hour)

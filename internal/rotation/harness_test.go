@@ -118,14 +118,14 @@ func (m *mount) restart() {
 
 func (m *mount) put(name string, c *credential.Credential) {
 	m.t.Helper()
-	require.NoError(m.t, m.Service.store.Put(context.Background(), name, c))
+	require.NoError(m.t, m.store.Put(context.Background(), name, c))
 }
 
 // write is what a write of the config does: it takes the lock, and stores a
 // change of what it finds.
 func (m *mount) write(change func(*credential.Credential)) {
 	m.t.Helper()
-	unlock, err := m.Service.store.Lock(context.Background(), "default")
+	unlock, err := m.store.Lock(context.Background(), "default")
 	require.NoError(m.t, err)
 	defer unlock()
 	next := *m.stored()
@@ -144,7 +144,7 @@ func (m *mount) writeSecret(value string) {
 
 func (m *mount) stored() *credential.Credential {
 	m.t.Helper()
-	stored, err := m.Service.store.Get(context.Background(), "default")
+	stored, err := m.store.Get(context.Background(), "default")
 	require.NoError(m.t, err)
 	return stored.Value
 }

@@ -231,7 +231,7 @@ func TestNextNeverRemovesWhatIsNotOurs(t *testing.T) {
 	lists := []with{func(*state) {}, listed(old("A")), listed(old("F")), listed(old("A"), old("F")), listed(old("A"), made("F", 0)), listed(old("A"), used(made("F", time.Minute))), listed(made("F", 30*time.Minute), made("G", 2*time.Hour))}
 	currents := []with{current("A"), current(""), current("R")}
 	pendings := []with{func(*state) {}, pending("P", 0), pending("P", 2*time.Hour), pending("", 0)}
-	retireds := []with{func(*state) {}, retired("R", time.Hour), retired("R", -time.Hour)}
+	retired := []with{func(*state) {}, retired("R", time.Hour), retired("R", -time.Hour)}
 	intents := []with{func(*state) {}, intended(time.Minute), intended(time.Hour)}
 	proofs := []with{func(*state) {}, accepted, refused(1, 0, 0)}
 	fallbacks := []with{func(*state) {}, fallback}
@@ -239,7 +239,7 @@ func TestNextNeverRemovesWhatIsNotOurs(t *testing.T) {
 	for _, l := range lists {
 		for _, c := range currents {
 			for _, p := range pendings {
-				for _, r := range retireds {
+				for _, r := range retired {
 					for _, i := range intents {
 						for _, pr := range proofs {
 							for _, f := range fallbacks {

@@ -233,7 +233,7 @@ func TestRotationThatIsNotDueAnyMore(t *testing.T) {
 func TestPendingSecretEndsTheFallback(t *testing.T) {
 	m := newMount(t)
 	m.write(func(c *credential.Credential) { c.PreviousSecretTTL = 0 })
-	m.rotateWith(emulator.Fault{Path: emulator.TokenPath, Status: 500, Match: proofs})
+	_ = m.rotateWith(emulator.Fault{Path: emulator.TokenPath, Status: 500, Match: proofs})
 	require.NoError(t, m.adobe.RemoveSecret(clientID, m.uuids()[0]))
 	m.clock.Advance(time.Minute)
 	m.tick()

@@ -227,7 +227,7 @@ func TestForeignSecretIsNeverRemoved(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMount(t)
-			m.rotateWith(fault)
+			_ = m.rotateWith(fault)
 			m.clock.Advance(2 * time.Second)
 			foreign, err := m.adobe.AddSecret(clientID)
 			require.NoError(t, err)
@@ -331,7 +331,7 @@ func TestPendingSecretIsProvenLater(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMount(t)
-			m.rotateWith(emulator.Fault{Path: emulator.TokenPath, Status: 500, Match: proofs})
+			_ = m.rotateWith(emulator.Fault{Path: emulator.TokenPath, Status: 500, Match: proofs})
 			pending := m.stored().Pending.UUID
 			require.Empty(t, m.wal())
 			require.NoError(t, m.adobe.RemoveSecret(clientID, m.uuids()[0]))
@@ -406,7 +406,7 @@ func TestEvents(t *testing.T) {
 	m.write(func(c *credential.Credential) { c.PreviousSecretTTL = 0 })
 	first := m.uuids()[0]
 	got := m.rotated()
-	m.rotateWith(emulator.Fault{Method: "GET", Status: 500})
+	_ = m.rotateWith(emulator.Fault{Method: "GET", Status: 500})
 	events := m.events.String()
 	require.Contains(t, events, "secret-rotate config/default [config default client_secret_uuid "+got.UUID+"]")
 	require.Contains(t, events, "secret-remove config/default [config default client_secret_uuid "+first+"]")

@@ -65,7 +65,7 @@ func TestDecide(t *testing.T) {
 		token string
 		until time.Duration // since the start
 	}{
-		{"the first reader waits", func(m *moment) {}, Wait, "", 0},
+		{"the first reader waits", func(*moment) {}, Wait, "", 0},
 		{"so does everybody beside it", func(m *moment) { m.mintUnderWay(0) }, Wait, "", 0},
 		{"a fresh token is handed out", func(m *moment) { m.has("a"); m.after = fresh }, Serve, "a", 0},
 		{"so it is after a failure", func(m *moment) { m.has("a"); m.after = fresh; m.failed(0) }, Serve, "a", 0},
@@ -206,7 +206,7 @@ func TestRenewal(t *testing.T) {
 		begin bool
 		at    time.Time
 	}{
-		{"no token", func(m *moment) {}, false, time.Time{}},
+		{"no token", func(*moment) {}, false, time.Time{}},
 		{"a token that nobody has read", func(m *moment) { m.has("a"); m.after = due }, false, time.Time{}},
 		{"a token in use: when it is due", func(m *moment) { m.has("a"); m.use(); m.after = time.Hour }, false, refreshAt},
 		{"a token in use that is due: now", func(m *moment) { m.has("a"); m.use(); m.after = due }, true, time.Time{}},

@@ -78,7 +78,7 @@ func bubble(t *testing.T, test func(m *mount)) {
 func (m *mount) restart() {
 	if m.stop != nil {
 		m.stop()
-		m.Service.Close()
+		m.Close()
 		m.settle()
 	}
 	m.events, m.log = &fakeEvents{}, &syncBuffer{}
@@ -102,7 +102,7 @@ func (m *mount) newService(ctx context.Context) *Service {
 // live on fail the test: synctest sees to that.
 func (m *mount) close() {
 	m.stop()
-	m.Service.Close()
+	m.Close()
 	for _, g := range []*gate{&m.ims.turn, &m.ims.sent, &m.ims.ending, &m.roles.gate, &m.storage.gate} {
 		g.open()
 	}

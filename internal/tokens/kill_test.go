@@ -365,7 +365,7 @@ func TestAdopt(t *testing.T) {
 	t.Run("it ends the backing off", func(t *testing.T) {
 		bubble(t, func(m *mount) {
 			m.ims.refuse(throttled{time.Hour})
-			m.start(role).failure()
+			_ = m.start(role).failure()
 			require.NoError(t, adopt(m, "adopted"))
 			a := m.answer()
 			require.Equal(t, "adopted", string(a.Token.AccessToken))

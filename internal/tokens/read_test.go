@@ -181,17 +181,17 @@ func TestBackingOff(t *testing.T) {
 		}
 		require.Equal(t, 1, m.mints())
 		for range 3600 {
-			m.start(role).failure()
+			_ = m.start(role).failure()
 			m.clock.Advance(time.Second)
 		}
 		require.Less(t, m.mints(), 150, "an hour of a wrong secret, read every second")
 		require.Greater(t, m.mints(), 50)
 		m.ims.refuse(throttled{100 * time.Second})
 		m.advance(time.Minute)
-		m.start(role).failure()
+		_ = m.start(role).failure()
 		m.ims.refuse(nil)
 		m.advance(100*time.Second - 1)
-		m.start(role).failure()
+		_ = m.start(role).failure()
 		m.advance(1)
 		m.read()
 	})
@@ -201,9 +201,9 @@ func TestBackingOff(t *testing.T) {
 func TestWritingEndsTheBackingOff(t *testing.T) {
 	bubble(t, func(m *mount) {
 		m.ims.refuse(throttled{time.Hour})
-		m.start(role).failure()
+		_ = m.start(role).failure()
 		m.ims.refuse(nil)
-		m.start(role).failure()
+		_ = m.start(role).failure()
 		m.write(nil)
 		m.read()
 		require.Equal(t, 2, m.mints())

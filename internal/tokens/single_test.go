@@ -158,7 +158,7 @@ func TestRoleDeletedBeforeAnExclusiveTokenIsTaken(t *testing.T) {
 		_, kept := m.memory().Load(role)
 		require.True(t, kept)
 		release()
-		r.failure()
+		_ = r.failure()
 		m.settle()
 		require.Equal(t, 1, m.ims.ended["firefly-1"])
 		m.requireNothingLeft()
@@ -210,8 +210,8 @@ func TestExclusiveBackingOff(t *testing.T) {
 func TestExclusiveRequestThatTimesOut(t *testing.T) {
 	exclusively(t, func(m *mount) {
 		m.ims.refuse(fmt.Errorf("IMS: no complete answer within 10s: %w", context.DeadlineExceeded))
-		m.start(role).failure()
-		m.start(role).failure()
+		_ = m.start(role).failure()
+		_ = m.start(role).failure()
 		require.Equal(t, 1, m.mints())
 		require.Equal(t, 1, m.status().Failure.Count)
 	})
@@ -226,7 +226,7 @@ func TestEndingIsTriedAgainOnABusyRole(t *testing.T) {
 		r := m.start(role)
 		r.requireWaits()
 		r.leave()
-		r.failure()
+		_ = r.failure()
 		m.ims.sent.open()
 		m.settle()
 		require.False(t, m.ims.dead("firefly-1"))
@@ -250,7 +250,7 @@ func TestExclusiveRecordBound(t *testing.T) {
 			m.ims.sent.hold()
 			for _, r := range m.several(maxSingles) {
 				r.leave()
-				r.failure()
+				_ = r.failure()
 			}
 			m.ims.sent.open()
 			m.settle()

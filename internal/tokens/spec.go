@@ -45,7 +45,7 @@ type Spec struct {
 
 // Yields reports whether the one's tokens are what the other would mint.
 func (s Spec) Yields(other Spec) bool {
-	return s.Identity.same(other.Identity) && slices.Equal(s.Role.Scopes, other.Role.Scopes)
+	return s.same(other.Identity) && slices.Equal(s.Role.Scopes, other.Role.Scopes)
 }
 
 // Lookup tells what a role and its config are now. A missing one is an error for

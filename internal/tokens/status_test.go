@@ -15,7 +15,7 @@ func TestCondition(t *testing.T) {
 		given func(m *moment)
 		want  Condition
 	}{
-		{"nothing was minted yet", func(m *moment) {}, Unproven},
+		{"nothing was minted yet", func(*moment) {}, Unproven},
 		{"a token that nobody has read yet", func(m *moment) { m.has("a"); m.after = time.Hour }, Ready},
 		{"a token in use", func(m *moment) { m.has("a"); m.use(); m.after = time.Hour }, Ready},
 		{"a token in use that is being replaced", func(m *moment) { m.has("a"); m.use(); m.after = 13 * time.Hour }, Ready},

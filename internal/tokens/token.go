@@ -33,7 +33,7 @@ type Token struct {
 
 // Fits reports whether the token is what the spec would mint.
 func (t *Token) Fits(s Spec) bool {
-	return t.Identity.same(s.Identity) && slices.Equal(t.Scopes, s.Role.Scopes)
+	return t.same(s.Identity) && slices.Equal(t.Scopes, s.Role.Scopes)
 }
 
 // Life is how long the token lives in all.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
@@ -98,11 +99,11 @@ func (b *backend) readStatus(ctx context.Context, req *logical.Request, d *frame
 		data["technical_account_id"] = account
 	}
 	describeFailure(data, s.Failure, req.MountPoint)
-	if until := b.pool.Quiet(s.credential.IMSURL, s.credential.ClientID); until.After(b.host.Clock.Now()) {
+	if !s.throttledUntil.IsZero() {
 		data["backing_off"] = true
-		if s.Failure == nil || until.After(s.Failure.RetryAt) {
-			data["next_attempt_time"] = advice.Time(until)
-		}
+	}
+	if next := s.nextAttempt(); !next.IsZero() {
+		data["next_attempt_time"] = advice.Time(next)
 	}
 	if s.authorization.Living() {
 		for name, value := range describeAuthorization(s.authorization) {
@@ -119,6 +120,10 @@ type roleStatus struct {
 	credential    *credential.Credential
 	authorization *authorization.Authorization // nil for a role that is no person's
 	err           error                        // why nothing is known
+
+	// throttledUntil is until when IMS is left alone with the credential, for any
+	// of its roles; zero if it is not.
+	throttledUntil time.Time
 }
 
 func (b *backend) statusOf(ctx context.Context, name string) (roleStatus, error) {
@@ -131,6 +136,9 @@ func (b *backend) statusOf(ctx context.Context, name string) (roleStatus, error)
 		return roleStatus{}, err
 	}
 	s := roleStatus{config: spec.Config, credential: c.Value}
+	if until := b.pool.Quiet(c.Value.IMSURL, c.Value.ClientID); until.After(b.host.Clock.Now()) {
+		s.throttledUntil = until
+	}
 	if c.Value.Type == credential.WebApp {
 		if s.authorization, err = b.authorizations.Get(ctx, name); err != nil {
 			return s, err
@@ -152,6 +160,15 @@ func (s roleStatus) state() string {
 	return string(s.Condition)
 }
 
+// nextAttempt is when IMS is asked again after a failure or a throttle; zero if
+// there was none.
+func (s roleStatus) nextAttempt() time.Time {
+	if s.Failure != nil && s.Failure.RetryAt.After(s.throttledUntil) {
+		return s.Failure.RetryAt
+	}
+	return s.throttledUntil
+}
+
 // account is the technical account whose rights the role's tokens have.
 func (s roleStatus) account() string {
 	switch {
@@ -170,7 +187,6 @@ func describeFailure(data map[string]any, f *tokens.Failure, mount string) {
 		return
 	}
 	data["failures"] = f.Count
-	data["next_attempt_time"] = advice.Time(f.RetryAt)
 	data["last_failure_time"] = advice.Time(f.At)
 	data["last_failure_kind"] = "internal"
 	data["last_failure_message"] = advice.At(mount, f.Err.Error())
@@ -223,22 +239,22 @@ func (b *backend) allStatus(ctx context.Context) ([]string, []roleStatus, error)
 }
 
 // listStatus answers for the whole mount.
-func (b *backend) listStatus(ctx context.Context, _ *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
+func (b *backend) listStatus(ctx context.Context, req *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
 	names, statuses, err := b.allStatus(ctx)
 	if err != nil {
 		return nil, err
 	}
 	info := make(map[string]any, len(names))
 	for i, name := range names {
-		info[name] = statuses[i].line()
+		info[name] = statuses[i].line(req.MountPoint)
 	}
 	return logical.ListResponseWithInfo(names, info), nil
 }
 
 // line is a role's in the list.
-func (s roleStatus) line() map[string]any {
+func (s roleStatus) line(mount string) map[string]any {
 	if s.err != nil {
-		return map[string]any{"state": "unknown", "error": s.err.Error()}
+		return map[string]any{"state": "unknown", "error": advice.At(mount, s.err.Error())}
 	}
 	info := map[string]any{"state": s.state(), "config": s.config, "failures": 0}
 	if s.Current != nil {
@@ -246,7 +262,9 @@ func (s roleStatus) line() map[string]any {
 	}
 	if s.Failure != nil {
 		info["failures"] = s.Failure.Count
-		info["next_attempt_time"] = advice.Time(s.Failure.RetryAt)
+	}
+	if next := s.nextAttempt(); !next.IsZero() {
+		info["next_attempt_time"] = advice.Time(next)
 	}
 	return info
 }

@@ -210,7 +210,7 @@ func TestNoFirstToken(t *testing.T) {
 			o.finish(t, ims)
 			if o.fault != nil && o.fault.RetryAfter == "30" {
 				// Who writes the config does not have to wait: the throttle is the credential's.
-				vault.Write(t, "adobeims/config/"+o.name, vaulttest.Data{"max_retries": 1})
+				vault.Write(t, "adobeims/config/"+o.name, vaulttest.Data{"max_retries": 3})
 			}
 			vaulttest.WaitFor(t, 10*time.Second, "a token", func() error {
 				_, err := vault.Client(t).Logical().Read(o.path())

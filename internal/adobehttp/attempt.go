@@ -58,7 +58,7 @@ func outcomeOf(call *Call) string {
 	return string(kindOf(call.Status, object{}, false))
 }
 
-func (c *Client) send(caller context.Context, call *Call, base http.RoundTripper, req *http.Request) (*http.Response, error) {
+func (c *Client) send(caller context.Context, call *Call, base *http.Transport, req *http.Request) (*http.Response, error) {
 	ctx := caller
 	if call.Finish {
 		ctx = context.WithoutCancel(ctx)
@@ -76,6 +76,8 @@ func (c *Client) send(caller context.Context, call *Call, base http.RoundTripper
 	call.Sent, call.Status, call.Header, call.failure = c.pool.now(), 0, http.Header{}, nil
 	resp, body, err := c.exchange(call, base, req)
 	if err != nil && caller.Err() == nil && ctx.Err() != nil {
+		// Its connection may have gone dead, and the idle ones beside it with it.
+		base.CloseIdleConnections()
 		return nil, fmt.Errorf("no complete answer within %s", c.options.Timeout)
 	}
 	if err != nil {

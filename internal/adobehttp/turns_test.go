@@ -154,7 +154,7 @@ func TestTooManyWait(t *testing.T) {
 			require.Zero(t, p.Quiet(url, "client"), "the server asked for nothing")
 			cancel()
 			for range turns + 256 {
-				_ = <-waiting
+				require.ErrorIs(t, <-waiting, context.Canceled)
 			}
 		})
 	}

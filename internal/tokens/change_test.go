@@ -34,7 +34,7 @@ func changes() []change {
 		{name: "killed", make: kill},
 		{name: "deleted", make: remove, gone: true},
 		{name: "deleted and written again", between: true, make: func(m *mount) {
-			exclusive := m.roles.spec(role).Role.Exclusive
+			exclusive := m.roles.spec().Role.Exclusive
 			remove(m)
 			m.write(func(s *Spec) { s.Role.Exclusive = exclusive })
 		}},
@@ -176,7 +176,7 @@ func requireOfAfter(m *mount, r *reading, c change, before int, leased *[]string
 	n, err := strconv.Atoi(number(access))
 	require.NoError(t, err)
 	require.Greater(t, n, before, "a token of before")
-	spec := m.roles.spec(role)
+	spec := m.roles.spec()
 	require.Same(t, spec.Role, r.answer.Role)
 	require.True(t, r.answer.Token.Fits(spec))
 	require.False(t, m.ims.dead(access))
@@ -205,7 +205,7 @@ func TestRoleIsLookedAtWhenTheTurnHasCome(t *testing.T) {
 				m.roles.write(role, edit) // nobody was told yet
 				m.ims.turn.open()
 				require.Equal(t, "firefly-1", r.token(), "one mint, for the role as it is")
-				require.True(t, r.answer.Token.Fits(m.roles.spec(role)))
+				require.True(t, r.answer.Token.Fits(m.roles.spec()))
 			})
 		})
 	}
@@ -296,7 +296,7 @@ func TestWhatChangesWithWhat(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(m *mount) {
 				first := m.read()
-				was := m.roles.spec(role)
+				was := m.roles.spec()
 				m.write(row.edit)
 				require.Equal(t, row.mints == 1, m.read() == first)
 				require.Equal(t, row.mints, m.mints())

@@ -467,10 +467,10 @@ func (f *fakeRoles) remove(name string) {
 	delete(f.specs, name)
 }
 
-func (f *fakeRoles) spec(name string) Spec {
+func (f *fakeRoles) spec() Spec {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.specs[name]
+	return f.specs[role]
 }
 
 func (f *fakeRoles) fail(err error) {

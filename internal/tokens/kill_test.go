@@ -30,7 +30,7 @@ func (m *mount) kill() (int, error) {
 
 func (m *mount) status() Status {
 	m.t.Helper()
-	status, err := m.Status(context.Background(), m.roles.spec(role))
+	status, err := m.Status(context.Background(), m.roles.spec())
 	require.NoError(m.t, err)
 	return status
 }
@@ -346,11 +346,11 @@ func TestOutstanding(t *testing.T) {
 func TestAdopt(t *testing.T) {
 	ctx := context.Background()
 	adopt := func(m *mount, name string) error {
-		token := testToken(name, m.roles.spec(role), m.clock.Now(), day)
+		token := testToken(name, m.roles.spec(), m.clock.Now(), day)
 		m.ims.mu.Lock()
 		m.ims.issued[name] = token
 		m.ims.mu.Unlock()
-		return m.Adopt(ctx, m.roles.spec(role), token)
+		return m.Adopt(ctx, m.roles.spec(), token)
 	}
 	t.Run("the next reader gets it", func(t *testing.T) {
 		bubble(t, func(m *mount) {
@@ -386,7 +386,7 @@ func TestAdopt(t *testing.T) {
 	})
 	t.Run("not if the role was written since", func(t *testing.T) {
 		bubble(t, func(m *mount) {
-			was := m.roles.spec(role)
+			was := m.roles.spec()
 			m.read()
 			m.write(func(s *Spec) { s.Role.Scopes = []string{"openid"} })
 			m.read()
@@ -398,7 +398,7 @@ func TestAdopt(t *testing.T) {
 	})
 	t.Run("not if the role is gone", func(t *testing.T) {
 		bubble(t, func(m *mount) {
-			was := m.roles.spec(role)
+			was := m.roles.spec()
 			m.roles.remove(role)
 			require.NoError(t, m.Adopt(ctx, was, testToken("adopted", was, m.clock.Now(), day)))
 			m.settle()
@@ -408,11 +408,11 @@ func TestAdopt(t *testing.T) {
 	})
 	t.Run("not if it is from before a kill", func(t *testing.T) {
 		bubble(t, func(m *mount) {
-			before := testToken("adopted", m.roles.spec(role), m.clock.Now(), day)
+			before := testToken("adopted", m.roles.spec(), m.clock.Now(), day)
 			m.advance(time.Second)
 			_, err := m.Kill(ctx, role)
 			require.NoError(t, err)
-			require.NoError(t, m.Adopt(ctx, m.roles.spec(role), before))
+			require.NoError(t, m.Adopt(ctx, m.roles.spec(), before))
 			m.settle()
 			require.True(t, m.ims.dead("adopted"))
 			require.Equal(t, "firefly-1", m.read())
@@ -459,7 +459,7 @@ func TestEndStray(t *testing.T) {
 	t.Run("ended, and on record until then", func(t *testing.T) {
 		bubble(t, func(m *mount) {
 			m.ims.ending.hold()
-			m.EndStray(ctx, role, testToken("stray", m.roles.spec(role), start, day))
+			m.EndStray(ctx, role, testToken("stray", m.roles.spec(), start, day))
 			m.settle()
 			require.True(t, m.stored(role)["stray"].Condemned)
 			require.Equal(t, "firefly-1", m.read())
@@ -472,7 +472,7 @@ func TestEndStray(t *testing.T) {
 	t.Run("tried again", func(t *testing.T) {
 		bubble(t, func(m *mount) {
 			m.ims.refuseEnding(errRefused)
-			m.EndStray(ctx, role, testToken("stray", m.roles.spec(role), start, day))
+			m.EndStray(ctx, role, testToken("stray", m.roles.spec(), start, day))
 			m.settle()
 			require.Contains(t, m.log.String(), "could not be invalidated yet")
 			require.NotContains(t, m.log.String(), "stray")

@@ -55,7 +55,7 @@ func TestReaderWhoLeavesDoesNotEndTheMint(t *testing.T) {
 func TestAnswer(t *testing.T) {
 	bubble(t, func(m *mount) {
 		a := m.answer()
-		require.Same(t, m.roles.spec(role).Role, a.Role)
+		require.Same(t, m.roles.spec().Role, a.Role)
 		require.Equal(t, start.Add(12*time.Hour), a.Until)
 		require.Nil(t, a.Failure)
 		require.Zero(t, a.MintingSince)
@@ -341,9 +341,9 @@ func TestRecordBound(t *testing.T) {
 		m.advanceTo(13 * time.Hour)
 		require.Equal(t, "firefly-8", m.read(), "also past its time, at once")
 
-		token := testToken("adopted", m.roles.spec(role), m.clock.Now(), day)
+		token := testToken("adopted", m.roles.spec(), m.clock.Now(), day)
 		m.ims.issued["adopted"] = token
-		require.ErrorAs(t, m.Adopt(context.Background(), m.roles.spec(role), token), &full)
+		require.ErrorAs(t, m.Adopt(context.Background(), m.roles.spec(), token), &full)
 		m.settle()
 		require.True(t, m.ims.dead("adopted"))
 		require.Len(t, m.stored(role), maxOutstanding)

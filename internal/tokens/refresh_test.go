@@ -278,7 +278,7 @@ func TestForgetWhileTheRecordIsRead(t *testing.T) {
 		m.storage.holdOn("", "get")
 		r := m.start(role)
 		r.requireWaits() // it has found the first token
-		token := testToken("newer", m.roles.spec(role), start, day)
+		token := testToken("newer", m.roles.spec(), start, day)
 		require.NoError(t, saveRecord(context.Background(), m.storage.Storage, role, record{Tokens: []*Token{token}}))
 		m.Forget(role)
 		m.storage.heal()

@@ -87,10 +87,9 @@ func start(t *testing.T, program string, args ...string) {
 	})
 }
 
-// run runs a program that is to succeed, and returns what it printed.
-func run(t *testing.T, program string, args ...string) string {
+// run runs a program that is to succeed.
+func run(t *testing.T, program string, args ...string) {
 	t.Helper()
 	out, err := exec.Command(program, args...).CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	return string(out)
 }

@@ -19,8 +19,9 @@ type Grants struct {
 	Token *ims.Token
 
 	// Refused are the scopes that IMS does not grant, as far as could be found
-	// out with a few requests.
+	// out with a few requests. Unsure is set if there may be others.
 	Refused []string
+	Unsure  bool
 }
 
 // Grants asks IMS for a token with the scopes. If it answers invalid_scope, the
@@ -32,7 +33,8 @@ func (s *Store) Grants(ctx context.Context, name string, c *Credential, scopes [
 		return Grants{Token: token}, err
 	}
 	probes := maxScopeProbes
-	return Grants{Refused: s.refused(ctx, name, c, scopes, &probes)}, err
+	refused := s.refused(ctx, name, c, scopes, &probes)
+	return Grants{Refused: refused, Unsure: probes < 0}, err
 }
 
 func (s *Store) obtain(ctx context.Context, name string, c *Credential, scopes []string) (token *ims.Token, err error) {

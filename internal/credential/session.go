@@ -114,6 +114,9 @@ func (m *Session) obtain(ctx context.Context) error {
 		return nil
 	case ims.RefusedWith(err, ims.CodeInvalidScope):
 		return advice.New("the credential may not manage its own client secrets: add the I/O Management API to its project in the Developer Console. The answer was: %s", err).Because(err)
+	case ims.RefusedWith(err, ims.CodeInvalidClient) && m.name != "":
+		return advice.New("IMS accepts no client secret of config/%s (%s): it was removed in the Developer Console, or the config comes from a backup older than its last rotation. Add a client secret there, then", m.name, err).
+			Run("vault write %sconfig/%s client_secret=@secret.txt", advice.Mount, m.name).Because(err)
 	}
 	return err
 }

@@ -139,7 +139,7 @@ func (s *Store) proveScopes(ctx context.Context, w *write) error {
 		return nil
 	case errors.As(err, &failed) && failed.Code == ims.CodeInvalidScope:
 		return advice.Field("scopes", "IMS does not grant %s to the credential of config/%s: compare them with the Scopes tab of the credential in the Developer Console; case counts. Nothing was stored. The answer was: %s",
-			cmp.Or(strings.Join(grants.Refused, ", "), "one of them"), w.next.Config, failed).Because(failed)
+			refusedWords(grants), w.next.Config, failed).Because(failed)
 	case errors.As(err, &failed) && failed.Kind == ims.Refused && failed.Code != "":
 		return advice.New("IMS refuses the credential of config/%s: %s. Nothing was stored. To store the role without asking IMS, add verify=false. To write the right client secret", w.next.Config, failed).
 			Run("vault write %sconfig/%s client_secret=@secret.txt", advice.Mount, w.next.Config).Because(failed)
@@ -148,6 +148,14 @@ func (s *Store) proveScopes(ctx context.Context, w *write) error {
 		return nil
 	}
 	return err
+}
+
+func refusedWords(g credential.Grants) string {
+	words := cmp.Or(strings.Join(g.Refused, ", "), "one of them")
+	if g.Unsure && len(g.Refused) > 0 {
+		words += ", and perhaps others,"
+	}
+	return words
 }
 
 // storeRole stores the role unless it or its config was written since they were

@@ -33,7 +33,7 @@ func changed(name string) error {
 }
 
 func missing(name string) error {
-	return advice.Missing("config %q does not exist", name)
+	return advice.Missing("config %q does not exist. To list those that do", name).Run("vault list %sconfig", advice.Mount)
 }
 
 func (s state) tainted() error {

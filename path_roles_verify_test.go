@@ -216,7 +216,7 @@ func TestScopesProvenForWhatIsStored(t *testing.T) {
 			m.requireEnded(1)
 			require.Equal(t, []string{"openid"}, m.read("token/firefly").Data["scopes"])
 			require.Equal(t, 2, m.mints())
-			require.Equal(t, 1, m.read("status/firefly").Data["outstanding_tokens"])
+			m.eventually(func() bool { return m.read("status/firefly").Data["outstanding_tokens"] == 1 }, "one outstanding token")
 		})
 	}
 }

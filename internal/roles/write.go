@@ -190,8 +190,9 @@ func (s *Store) storeRole(ctx context.Context, w *write) (stored bool, err error
 		return false, err
 	}
 	s.host.Events.Send(ctx, "role-write", path+w.name)
-	s.tokens.Changed(ctx, w.name)
+	// In this order: who waits for a mint that is given up gets the proof.
 	s.keepProof(ctx, w)
+	s.tokens.Changed(ctx, w.name)
 	return true, nil
 }
 

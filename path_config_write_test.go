@@ -192,7 +192,7 @@ func TestRotationTimeRefusals(t *testing.T) {
 		data map[string]any
 		says []string
 	}{
-		"days without a unit":     {map[string]any{"rotation_period": 30}, []string{"rotation_period: 30s is too short", "1m", "previous_secret_ttl (1h)", "720h"}},
+		"days without a unit":     {map[string]any{"rotation_period": 30}, []string{"rotation_period: 30s is too short", "1m", "previous_secret_ttl (1h)", "30d"}},
 		"less than the grace":     {map[string]any{"rotation_period": "24h", "previous_secret_ttl": "800h"}, []string{"rotation_period: 24h is less than previous_secret_ttl, 800h"}},
 		"grace raised beyond it":  {map[string]any{"rotation_period": "24h", "previous_secret_ttl": "25h"}, []string{"24h", "25h"}},
 		"both":                    {map[string]any{"rotation_period": "720h", "rotation_schedule": "0 3 * * *"}, []string{"rotation_schedule: cannot be used beside rotation_period (720h)"}},

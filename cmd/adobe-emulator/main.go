@@ -187,7 +187,7 @@ An OAuth Web App credential, for tokens of a person:
       client_secret=@%[3]s \
       redirect_uri=%[4]s
   vault write adobeims/roles/person config=web scopes=openid,AdobeID,offline_access
-  vault read adobeims/authorize/person
+  vault write -f adobeims/authorize/person
 `, url, o.webAppID(), quote(o.secretFile), o.redirectURI)
 	}
 	text += fmt.Sprintf(`

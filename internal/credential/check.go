@@ -205,7 +205,7 @@ func (s *Settings) checkPeriod() error {
 	}
 	switch {
 	case s.RotationPeriod < minRotationPeriod:
-		return advice.Field("rotation_period", "%s is too short; it must be at least %s, and at least previous_secret_ttl (%s). A number without a unit is seconds: write 30d as 720h",
+		return advice.Field("rotation_period", "%s is too short; it must be at least %s, and at least previous_secret_ttl (%s). A number without a unit is seconds: write 30 days as 30d",
 			advice.Span(s.RotationPeriod), advice.Span(minRotationPeriod), advice.Span(s.PreviousSecretTTL))
 	case s.RotationPeriod < s.PreviousSecretTTL:
 		return advice.Field("rotation_period", "%s is less than previous_secret_ttl, %s: the previous secret would be removed early, because Adobe allows two. Raise the one or lower the other",

@@ -8,8 +8,9 @@
 // goes through (requests.go), and what becomes of an error (errors.go). Behind it
 // are a package for what a read gets (internal/tokens), the roles (internal/roles),
 // what a person granted (internal/authorization), rotating a client secret
-// (internal/rotation) and a credential of the Developer Console
-// (internal/credential). None of them imports this one.
+// (internal/rotation), a credential of the Developer Console
+// (internal/credential), and all of them at a glance (internal/fleet). None of
+// them imports this one.
 //
 // Writes of a config or role take locks by exact name, with the request's context,
 // a config's before a role's, and never hold one while Adobe is asked.
@@ -30,6 +31,7 @@ import (
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/authorization"
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/credential"
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/entry"
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/fleet"
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/host"
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/metrics"
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/roles"
@@ -48,6 +50,7 @@ type backend struct {
 	tokens         *tokens.Service
 	authorizations *authorization.Service
 	rotations      *rotation.Service
+	fleet          *fleet.Fleet
 	metrics        *metrics.Metrics
 
 	mu sync.Mutex // guards what follows
@@ -122,15 +125,18 @@ func (b *backend) furnish(storage logical.Storage, clock clockwork.Clock) {
 		Events:  node{b.Backend},
 	}
 	order := &entry.Order{}
-	b.metrics = metrics.New(metrics.Build{Version: Version, Commit: commit}, source{b})
 	b.pool = ims.NewPool(userAgent, clock.Now)
-	b.pool.Observe(b.metrics.Observe)
 	b.credentials = credential.NewStore(b.host, b.pool, order)
 	b.roles = roles.NewStore(b.host, b.credentials, order)
 	b.tokens = tokens.New(b.host, order, b.roles.Lookup, b, b)
 	b.roles.Serve(b.tokens)
 	b.authorizations = authorization.New(b.host, b.credentials, b.roles.Lookup, b.tokens, order)
 	b.rotations = rotation.New(b.host, b.credentials)
+	b.fleet = &fleet.Fleet{
+		Host: b.host, Pool: b.pool, Credentials: b.credentials, Roles: b.roles, Tokens: b.tokens, Authorizations: b.authorizations,
+	}
+	b.metrics = metrics.New(metrics.Build{Version: Version, Commit: commit}, fleet.Source{Fleet: b.fleet})
+	b.pool.Observe(b.metrics.Observe)
 }
 
 // periodic does the work that is not urgent, once a minute.

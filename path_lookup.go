@@ -12,6 +12,7 @@ import (
 
 	"github.com/adobeims/vault-plugin-secrets-adobeims/ims"
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/advice"
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/fleet"
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/secret"
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/tokens"
 )
@@ -62,16 +63,16 @@ func (b *backend) lookUpToken(ctx context.Context, req *logical.Request, d *fram
 	if found != nil {
 		return &logical.Response{Data: describeFound(found, req.MountPoint)}, nil
 	}
-	grant, err := b.findGrant(ctx, token)
+	grant, err := b.fleet.FindGrant(ctx, token)
 	if err != nil {
 		return nil, err
 	}
 	if grant != nil {
-		return &logical.Response{Data: grant.describe(req.MountPoint)}, nil
+		return &logical.Response{Data: describeGrant(grant, req.MountPoint)}, nil
 	}
 	claims, ok := ims.ReadClaims(string(token))
 	if !ok {
-		return respond(b.noToken(ctx, token))
+		return respond(b.fleet.NoToken(ctx, token))
 	}
 	return b.describeUnknown(ctx, claims, req.MountPoint)
 }
@@ -97,6 +98,67 @@ func describeFound(f *tokens.Found, mount string) map[string]any {
 		"expire_time": advice.Time(f.Token.Expires),
 		"command":     fmt.Sprintf("vault delete %stoken/%s", mount, f.Role),
 	}
+}
+
+func describeGrant(f *fleet.FoundGrant, mount string) map[string]any {
+	return map[string]any{
+		"on_record":   true,
+		"role":        f.Role,
+		"config":      f.Grant.Config,
+		"standing":    string(f.Standing),
+		"client_id":   f.Grant.ClientID,
+		"token_type":  "refresh_token",
+		"mint_time":   advice.Time(f.Grant.Refreshed),
+		"expire_time": advice.Time(f.Grant.Expires),
+		"command":     fmt.Sprintf("vault delete %sauthorize/%s", mount, f.Role),
+	}
+}
+
+// describeUnknown tells what a token says of itself that is on no record.
+func (b *backend) describeUnknown(ctx context.Context, claims ims.Claims, mount string) (*logical.Response, error) {
+	configs, exclusive, err := b.fleet.OfClient(ctx, claims.ClientID)
+	if err != nil {
+		return nil, err
+	}
+	data := map[string]any{
+		"on_record":  false,
+		"configs":    configs,
+		"roles":      exclusive,
+		"client_id":  claims.ClientID,
+		"token_type": claims.Type,
+		"scopes":     claims.Scopes,
+	}
+	if !claims.Created.IsZero() {
+		data["mint_time"] = advice.Time(claims.Created)
+	}
+	if !claims.Expires.IsZero() {
+		data["expire_time"] = advice.Time(claims.Expires)
+	}
+	resp := &logical.Response{Data: data}
+	warn := func(format string, args ...any) {
+		resp.AddWarning(fmt.Sprintf(format, args...) + ". Its claims are its own words; nobody has proven them")
+	}
+	if !claims.Expires.IsZero() && !claims.Expires.After(b.host.Clock.Now()) {
+		warn("The token has expired")
+		return resp, nil
+	}
+	if len(configs) == 0 {
+		warn("The token is on no record, and no config has its client ID: it was minted elsewhere")
+		return resp, nil
+	}
+	elsewhere := fmt.Sprintf("of another cluster, where to look it up; or minted elsewhere with a secret of the client: then rotate it with vault write -f %sconfig/%s/rotate, and ask Adobe's support to end the token",
+		mount, configs[0])
+	switch len(exclusive) {
+	case 0:
+		warn("The token is on no record. It is %s", elsewhere)
+		return resp, nil
+	case 1:
+		data["command"] = fmt.Sprintf("vault lease revoke -prefix %stoken/%s", mount, exclusive[0])
+	default:
+		data["command"] = fmt.Sprintf("vault lease revoke -prefix %stoken/<role>", mount)
+	}
+	warn("The token is on no record. It is an exclusive one, which the command ends with the role's other leases; or %s", elsewhere)
+	return resp, nil
 }
 
 const pathLookupHelpDesc = `

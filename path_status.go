@@ -5,8 +5,6 @@ package adobeims
 import (
 	"context"
 	"errors"
-	"sync"
-	"time"
 
 	"github.com/hashicorp/vault/sdk/framework"
 	"github.com/hashicorp/vault/sdk/logical"
@@ -14,7 +12,7 @@ import (
 	"github.com/adobeims/vault-plugin-secrets-adobeims/ims"
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/advice"
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/authorization"
-	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/credential"
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/fleet"
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/tokens"
 )
 
@@ -77,12 +75,12 @@ func statusFields() map[string]*framework.FieldSchema {
 
 func (b *backend) readStatus(ctx context.Context, req *logical.Request, d *framework.FieldData) (*logical.Response, error) {
 	name := d.Get("role").(string)
-	s, err := b.statusOf(ctx, name)
+	s, err := b.fleet.Role(ctx, name)
 	if err != nil {
 		return respond(err)
 	}
 	data := map[string]any{
-		"state":                s.state(),
+		"state":                s.State(),
 		"outstanding_tokens":   s.Outstanding,
 		"uninvalidated_tokens": s.Uninvalidated,
 		"in_use":               s.InUse,
@@ -95,91 +93,22 @@ func (b *backend) readStatus(ctx context.Context, req *logical.Request, d *frame
 		data["refresh_time"] = advice.Time(s.RefreshAt)
 		data["granted_scopes"] = t.HeldScopes()
 	}
-	if account := s.account(); account != "" {
+	if account := s.Account(); account != "" {
 		data["technical_account_id"] = account
 	}
 	describeFailure(data, s.Failure, req.MountPoint)
-	if !s.throttledUntil.IsZero() {
+	if !s.ThrottledUntil.IsZero() {
 		data["backing_off"] = true
 	}
-	if next := s.nextAttempt(); !next.IsZero() {
+	if next := s.NextAttempt(); !next.IsZero() {
 		data["next_attempt_time"] = advice.Time(next)
 	}
-	if s.authorization.Living() {
-		for name, value := range describeAuthorization(s.authorization) {
+	if s.Authorization.Living() {
+		for name, value := range describeAuthorization(s.Authorization) {
 			data[name] = value
 		}
 	}
 	return &logical.Response{Data: data}, nil
-}
-
-// roleStatus is how a role is served, and what with.
-type roleStatus struct {
-	tokens.Status
-	config        string // its name
-	credential    *credential.Credential
-	authorization *authorization.Authorization // nil for a role that is no person's
-	err           error                        // why nothing is known
-
-	// throttledUntil is until when IMS is left alone with the credential, for any
-	// of its roles; zero if it is not.
-	throttledUntil time.Time
-}
-
-func (b *backend) statusOf(ctx context.Context, name string) (roleStatus, error) {
-	spec, err := b.roles.Lookup(ctx, name)
-	if err != nil {
-		return roleStatus{}, err
-	}
-	c, err := b.credentials.Get(ctx, spec.Config)
-	if err != nil || c.Value == nil {
-		return roleStatus{}, err
-	}
-	s := roleStatus{config: spec.Config, credential: c.Value}
-	if until := b.pool.Quiet(c.Value.IMSURL, c.Value.ClientID); until.After(b.host.Clock.Now()) {
-		s.throttledUntil = until
-	}
-	if c.Value.Type == credential.WebApp {
-		if s.authorization, err = b.authorizations.Get(ctx, name); err != nil {
-			return s, err
-		}
-	}
-	s.Status, err = b.tokens.Status(ctx, spec)
-	return s, err
-}
-
-// unauthorized is the state of a person's role that no person has authorized.
-const unauthorized = "unauthorized"
-
-func (s roleStatus) state() string {
-	var refused *authorization.Unauthorized
-	if s.credential.Type == credential.WebApp && s.Current == nil &&
-		(!s.authorization.Living() || s.Failure != nil && errors.As(s.Failure.Err, &refused)) {
-		return unauthorized
-	}
-	return string(s.Condition)
-}
-
-// nextAttempt is when IMS is asked again after a failure or a throttle; zero if
-// there was none.
-func (s roleStatus) nextAttempt() time.Time {
-	if s.Failure != nil && s.Failure.RetryAt.After(s.throttledUntil) {
-		return s.Failure.RetryAt
-	}
-	return s.throttledUntil
-}
-
-// account is the technical account whose rights the role's tokens have.
-func (s roleStatus) account() string {
-	switch {
-	case s.credential.Type == credential.WebApp:
-		return ""
-	case s.credential.TechnicalAccountID != "":
-		return s.credential.TechnicalAccountID
-	case s.Current != nil:
-		return s.Current.AccountID
-	}
-	return ""
 }
 
 func describeFailure(data map[string]any, f *tokens.Failure, mount string) {
@@ -207,63 +136,32 @@ func describeFailure(data map[string]any, f *tokens.Failure, mount string) {
 	}
 }
 
-// maxLooking is how many roles are looked up at a time for the list: those that
-// nobody has read since the mount was set up come from storage.
-const maxLooking = 16
-
-// allStatus looks at every role. What is wrong with one does not take the others
-// away.
-func (b *backend) allStatus(ctx context.Context) ([]string, []roleStatus, error) {
-	names, err := b.roles.List(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	statuses := make([]roleStatus, len(names))
-	next := make(chan int)
-	var group sync.WaitGroup
-	for range min(maxLooking, len(names)) {
-		group.Go(func() {
-			for i := range next {
-				status, err := b.statusOf(ctx, names[i])
-				status.err = err
-				statuses[i] = status
-			}
-		})
-	}
-	for i := range names {
-		next <- i
-	}
-	close(next)
-	group.Wait()
-	return names, statuses, ctx.Err()
-}
-
 // listStatus answers for the whole mount.
 func (b *backend) listStatus(ctx context.Context, req *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
-	names, statuses, err := b.allStatus(ctx)
+	names, statuses, err := b.fleet.AllRoles(ctx)
 	if err != nil {
 		return nil, err
 	}
 	info := make(map[string]any, len(names))
 	for i, name := range names {
-		info[name] = statuses[i].line(req.MountPoint)
+		info[name] = statusLine(statuses[i], req.MountPoint)
 	}
 	return logical.ListResponseWithInfo(names, info), nil
 }
 
-// line is a role's in the list.
-func (s roleStatus) line(mount string) map[string]any {
-	if s.err != nil {
-		return map[string]any{"state": "unknown", "error": advice.At(mount, s.err.Error())}
+// statusLine is a role's in the list.
+func statusLine(s fleet.Role, mount string) map[string]any {
+	if s.Err != nil {
+		return map[string]any{"state": "unknown", "error": advice.At(mount, s.Err.Error())}
 	}
-	info := map[string]any{"state": s.state(), "config": s.config, "failures": 0}
+	info := map[string]any{"state": s.State(), "config": s.Config, "failures": 0}
 	if s.Current != nil {
 		info["expire_time"] = advice.Time(s.Current.Expires)
 	}
 	if s.Failure != nil {
 		info["failures"] = s.Failure.Count
 	}
-	if next := s.nextAttempt(); !next.IsZero() {
+	if next := s.NextAttempt(); !next.IsZero() {
 		info["next_attempt_time"] = advice.Time(next)
 	}
 	return info

@@ -186,3 +186,28 @@ func TestLeaseCannotBeRenewed(t *testing.T) {
 	_, err := m.backend.HandleRequest(t.Context(), &logical.Request{Operation: logical.RenewOperation, Secret: resp.Secret, Storage: m.storage})
 	require.Error(t, err)
 }
+
+// Vault hangs up as the token comes: it keeps no lease that would end it.
+func TestExclusiveReaderWhoHasLeft(t *testing.T) {
+	m := newExclusiveMount(t)
+	answer, err := m.backend.tokens.Read(t.Context(), "batch")
+	require.NoError(t, err)
+	resp := &logical.Response{}
+	got, err := m.backend.handOver(t.Context(), "batch", answer, resp)
+	require.NoError(t, err)
+	require.Equal(t, resp, got)
+
+	ctx, leave := context.WithCancel(t.Context())
+	leave()
+	got, err = m.backend.handOver(ctx, "batch", answer, resp)
+	require.ErrorIs(t, err, context.Canceled)
+	require.Nil(t, got)
+	m.eventually(func() bool { return !m.ims.Valid(string(answer.Token.AccessToken)) }, "the token to be ended")
+	m.eventually(func() bool { return len(tokenKeys(m)) == 0 }, "nothing to be left on record")
+
+	shared, err := m.backend.tokens.Read(t.Context(), "firefly")
+	require.NoError(t, err)
+	_, err = m.backend.handOver(ctx, "firefly", shared, resp)
+	require.NoError(t, err, "others hold it")
+	require.True(t, m.ims.Valid(string(shared.Token.AccessToken)))
+}

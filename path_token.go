@@ -63,7 +63,18 @@ func (b *backend) readToken(ctx context.Context, _ *logical.Request, d *framewor
 		describeRotation(data, answer, now, rand.Float64()) //nolint:gosec // jitter, not a secret
 	}
 	resp.Warnings = tokenWarnings(answer, now)
-	return resp, nil
+	return b.handOver(ctx, d.Get("role").(string), answer, resp)
+}
+
+// handOver answers a reader that is still there. Vault keeps no lease for one that
+// has hung up, so nobody could end an exclusive token.
+func (b *backend) handOver(ctx context.Context, role string, answer tokens.Answer, resp *logical.Response) (*logical.Response, error) {
+	err := ctx.Err()
+	if err == nil || !answer.Role.Exclusive {
+		return resp, nil
+	}
+	b.tokens.EndStray(context.WithoutCancel(ctx), role, answer.Token)
+	return nil, err
 }
 
 func tokenData(t *tokens.Token, now time.Time) map[string]any {

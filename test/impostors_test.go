@@ -46,7 +46,7 @@ var impostors = map[string]emulator.Fault{
 // credential as proven.
 func TestAnotherAnswersInAdobesPlace(t *testing.T) {
 	t.Parallel()
-	r := startRevoking(t, time.Hour)
+	r := startRevoking(t)
 	r.vault.Write(t, configPath, vaulttest.Data{"max_retries": 0, "request_timeout": "5s"})
 	client := r.vault.Client(t)
 	for name, fault := range impostors {

@@ -38,7 +38,7 @@ func (r *revoking) status(t *testing.T, field string) int {
 // record, and the next delete finishes, though the plugin was killed in between.
 func TestKillSwitch(t *testing.T) {
 	t.Parallel()
-	r := startRevoking(t, time.Hour)
+	r := startRevoking(t)
 	tokens, expiries := r.threeOutstanding(t)
 	require.Equal(t, 3, r.status(t, "outstanding_tokens"))
 	remove := r.failToInvalidate(tokens[1], emulator.Fault{Status: http.StatusInternalServerError, Code: "internal_error"})

@@ -28,9 +28,9 @@ type revoking struct {
 	vault *vaulttest.Server
 }
 
-func startRevoking(t *testing.T, tokenLife time.Duration) *revoking {
+func startRevoking(t *testing.T) *revoking {
 	t.Helper()
-	r := &revoking{startAdobe(t, tokenLife), vaulttest.Start(t)}
+	r := &revoking{startAdobe(t, time.Hour), vaulttest.Start(t)}
 	r.ims.configure(t, r.vault)
 	r.vault.Write(t, singleRole, vaulttest.Data{"scopes": "openid", "exclusive": true, "verify": false})
 	return r
@@ -100,7 +100,7 @@ func (r *revoking) requireNoLeases(t *testing.T, roles ...string) {
 
 func TestRevocation(t *testing.T) {
 	t.Parallel()
-	r := startRevoking(t, time.Hour)
+	r := startRevoking(t)
 	// Vault tries again by itself, after 5 to 15 s: begun first, looked at last.
 	retried := r.beginFailingRevocation(t)
 
@@ -264,7 +264,7 @@ func (r *revoking) testExpiredMeanwhile(t *testing.T) {
 func TestRemovalOfTheMount(t *testing.T) {
 	for _, o := range []*outage{&outages[0], &outages[1]} {
 		t.Run("with IMS "+o.name, func(t *testing.T) {
-			r := startRevoking(t, time.Hour)
+			r := startRevoking(t)
 			var tokens []string
 			for range 8 {
 				token, _ := r.lease(t, singlePath)

@@ -95,9 +95,11 @@ func TestPerformanceStandby(t *testing.T) {
 		_, err := m.handle(request.op, request.path, nil)
 		require.Equal(t, logical.ErrReadOnly, err, "%s %s: unwrapped, or it is not forwarded", request.op, request.path)
 	}
+	_, err := m.handle(logical.ReadOperation, "token/fleet", nil)
+	require.Equal(t, logical.ErrReadOnly, err, "the active node is told of the first read")
 	require.Equal(t, fleet, m.token("fleet"), "without a lease, from the record")
 	m.clock.Advance(tokenLife/2 + time.Second)
-	_, err := m.handle(logical.ReadOperation, "token/fleet", nil)
+	_, err = m.handle(logical.ReadOperation, "token/fleet", nil)
 	require.Equal(t, logical.ErrReadOnly, err)
 	require.Zero(t, m.ims.Count(""))
 
@@ -107,6 +109,8 @@ func TestPerformanceStandby(t *testing.T) {
 	active.restart()
 	newer := active.token("fleet")
 	m.backend.InvalidateKey(t.Context(), tokens.Prefix+"fleet")
+	_, err = m.handle(logical.ReadOperation, "token/fleet", nil)
+	require.Equal(t, logical.ErrReadOnly, err, "the first read of the newer one")
 	require.Equal(t, newer, m.token("fleet"))
 	active.backend.Cleanup(t.Context())
 }

@@ -330,8 +330,9 @@ func TestPersonsSecretsAreNotLogged(t *testing.T) {
 	token, refresh := m.token("designer"), m.refreshToken()
 	code, state := m.consent(testPerson)
 	message := m.refused(400, logical.UpdateOperation, "authorize/designer", map[string]any{"code": code + "x", "state": state})
-	m.clock.Advance(tokenLife)
+	// From here on: the token is in use, so it is refreshed as soon as it is time.
 	remove := m.ims.Inject(emulator.Fault{Path: emulator.TokenPath, Status: 400, Code: "access_denied", Description: refresh})
+	m.clock.Advance(tokenLife)
 	message += m.refused(400, logical.ReadOperation, "token/designer", nil)
 	remove()
 	for _, secret := range []string{token, refresh, code, state, testClientSecret} {

@@ -47,7 +47,7 @@ const (
 // decision is an action and what goes with it.
 type decision struct {
 	Action
-	token *Token    // to Serve, Renew or Linger
+	token *Token    // to Serve, Renew or Linger; with Forward, one that the leader hands out
 	until time.Time // to Linger
 }
 
@@ -68,8 +68,10 @@ func (s *state) decide(spec Spec, mayMint bool, now time.Time) decision {
 	}
 	minTTL := spec.Role.MinTTL
 	switch {
-	case !mayMint && !now.Before(token.forwardedFrom(minTTL)):
-		return decision{Action: Forward}
+	case !mayMint && (token != s.served || !now.Before(token.forwardedFrom(minTTL))):
+		// The first read of a token tells the leader that it is in use: who keeps
+		// to the ttl does not come again before the token's time is over.
+		return decision{Action: Forward, token: token}
 	case now.Before(token.refreshAt(minTTL)):
 		return decision{Action: Serve, token: token}
 	case now.Before(token.servedUntil(minTTL)), s.failure.of(spec) != nil:

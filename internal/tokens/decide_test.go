@@ -160,17 +160,29 @@ func TestDecide(t *testing.T) {
 		{"standby: an exclusive token too",
 			func(m *moment) { m.standby = true; m.spec.Role.Exclusive, m.spec.Role.Leased = true, false }, Forward, "", 0},
 		{"standby: without a lease a fresh token is handed out",
-			func(m *moment) { m.standby, m.spec.Role.Leased = true, false; m.has("a"); m.after = fresh }, Serve, "a", 0},
+			func(m *moment) { m.standby, m.spec.Role.Leased = true, false; m.has("a"); m.use(); m.after = fresh }, Serve, "a", 0},
+		{"standby: its first read tells the leader that it is in use",
+			func(m *moment) { m.standby, m.spec.Role.Leased = true, false; m.has("a"); m.after = fresh }, Forward, "a", 0},
+		{"standby: so does that of the next",
+			func(m *moment) {
+				m.standby, m.spec.Role.Leased = true, false
+				m.has("a")
+				m.use()
+				m.has("b", func(t *Token) { t.Issued = start.Add(time.Minute) })
+				m.after = fresh
+			}, Forward, "b", 0},
 		{"standby: in time for the leader to know that the role is in use, reads go there",
 			func(m *moment) {
 				m.standby, m.spec.Role.Leased = true, false
 				m.has("a")
+				m.use()
 				m.after = 12*time.Hour - 22*time.Minute - 30*time.Second
-			}, Forward, "", 0},
+			}, Forward, "a", 0},
 		{"standby: a second before they do not",
 			func(m *moment) {
 				m.standby, m.spec.Role.Leased = true, false
 				m.has("a")
+				m.use()
 				m.after = 12*time.Hour - 22*time.Minute - 31*time.Second
 			}, Serve, "a", 0},
 		{"standby: it mints nothing",

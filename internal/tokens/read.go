@@ -158,6 +158,9 @@ func (s *Service) act(ctx context.Context, st *roleState, spec Spec, mayMint, im
 	case Crowd:
 		return Answer{}, nil, &CrowdError{Role: spec.Name, Count: st.singles}
 	case Forward, LookAgain:
+		if d.token != nil {
+			st.served = d.token
+		}
 		return Answer{}, nil, ErrForward
 	}
 	return s.serve(st, spec, d.token, now), nil, nil

@@ -225,6 +225,7 @@ func TestStandby(t *testing.T) {
 		for _, name := range []string{role, "exclusive"} {
 			require.Equal(t, ErrForward, m.start(name).failure())
 		}
+		require.Equal(t, ErrForward, m.start("leaseless").failure(), "the first read")
 		r := m.start("leaseless")
 		require.Equal(t, "leaseless-1", r.token())
 		m.advance(r.answer.Token.forwardedFrom(0).Sub(start) - 1)
@@ -234,6 +235,38 @@ func TestStandby(t *testing.T) {
 		m.advance(day)
 		require.Equal(t, ErrForward, m.start("leaseless").failure())
 		require.Equal(t, 2, m.mints(), "it mints nothing, neither for readers nor ahead")
+	})
+}
+
+// Who reads through a standby alone, and only when a newer token is to be had, waits
+// no more than a reader of the leader does.
+func TestNobodyWaitsBehindAStandby(t *testing.T) {
+	bubble(t, func(m *mount) {
+		m.write(func(s *Spec) { s.Role.Leased = false })
+		ctx, stop := context.WithCancel(context.Background())
+		defer stop()
+		leader := m.node
+		m.node = &fakeNode{}
+		standby := m.newService(ctx)
+		m.node = leader
+		defer standby.Close()
+		read := func() Answer {
+			answer, err := standby.Read(ctx, role)
+			if errors.Is(err, ErrForward) {
+				answer, err = m.Read(ctx, role)
+			}
+			require.NoError(t, err)
+			return answer
+		}
+
+		answer := read()
+		for range 4 {
+			m.advance(answer.Until.Sub(m.clock.Now()) + time.Second)
+			standby.Forget(role)
+			mints := m.mints()
+			answer = read()
+			require.Equal(t, mints, m.mints(), "the token was replaced before anybody came")
+		}
 	})
 }
 
@@ -257,13 +290,16 @@ func TestStandbyForgets(t *testing.T) {
 		m.advance(2 * time.Second)
 
 		m.node.mayWriteLocal.Store(false)
+		require.Equal(t, ErrForward, m.start(role).failure(), "the first read")
 		killed := m.read()
 		m.node.mayWriteLocal.Store(true)
 		_, err = leader.Kill(ctx, role)
 		require.NoError(t, err)
 		m.node.mayWriteLocal.Store(false)
 		m.Forget(role)
-		require.Equal(t, ErrForward, m.start(role).failure(), "the token is dead: %s", killed)
+		for range 2 {
+			require.Equal(t, ErrForward, m.start(role).failure(), "the token is dead: %s", killed)
+		}
 		leader.Close()
 	})
 }
@@ -282,7 +318,8 @@ func TestForgetWhileTheRecordIsRead(t *testing.T) {
 		require.NoError(t, saveRecord(context.Background(), m.storage.Storage, role, record{Tokens: []*Token{token}}))
 		m.Forget(role)
 		m.storage.heal()
-		require.Equal(t, "newer", r.token(), "not %s", first)
+		require.Equal(t, ErrForward, r.failure(), "the first read")
+		require.Equal(t, "newer", m.read(), "not %s", first)
 	})
 }
 

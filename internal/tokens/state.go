@@ -47,7 +47,7 @@ type state struct {
 	// an older one has to look again.
 	revision uint64
 
-	served  *Token   // the last that was handed out
+	served  *Token   // the last that was handed out, by the leader where this node forwards
 	minted  bool     // a token was minted
 	deleted bool     // the role is gone
 	failure *Failure // of the last mint; nil if it succeeded

@@ -47,6 +47,7 @@ func TestLeaderIsKilledAgainAndAgain(t *testing.T) {
 				round+1, noLeader.to.Sub(noLeader.from), len(reads), failedDuring(reads, noLeader))
 		}
 		killed.Restart(t)
+		waitFollowing(t, killed, leader)
 		require.Equal(t, token, readToken(t, killed), "through the node that was killed")
 	}
 	require.Greater(t, len(leaders), 1)

@@ -334,7 +334,7 @@ func rotateWhileThePluginIsKilled(t *testing.T, grace time.Duration) {
 	t.Logf("%d kills; %d rotations, %d of them interrupted; %d reads by %d readers, %d of them failed at a kill; %d mints; %d management tokens left by killed processes",
 		len(kills), len(rotations), interrupted, len(reads), len(readers), failed, ims.mints(), left)
 	requireGood(t, reads, kills...)
-	require.Greater(t, len(kills), 8)
+	require.GreaterOrEqual(t, len(kills), fewestKills)
 	require.Greater(t, interrupted, 3)
 	require.Greater(t, len(rotations)-interrupted, 3)
 	require.LessOrEqual(t, left, len(kills), "a process that was killed could not invalidate its own; no more than one rotates")
@@ -347,6 +347,8 @@ func rotateWhileThePluginIsKilled(t *testing.T, grace time.Duration) {
 	require.Equal(t, left, ims.livingTokens(), "of an undisturbed rotation none is left")
 	vault.RequireNotLogged(t, ims.confidential()...)
 }
+
+const fewestKills = 9
 
 // startWriter writes again and again, as a reader reads.
 func startWriter(t *testing.T, vault *vaulttest.Server, path string, data func(turn int) vaulttest.Data) *reader {
@@ -371,10 +373,11 @@ func startWriter(t *testing.T, vault *vaulttest.Server, path string, data func(t
 	return writer
 }
 
-// killAgainAndAgain kills the plugin at random moments, each time once it serves again.
+// killAgainAndAgain kills the plugin at random moments, each time once it serves again. On a slow machine
+// it takes longer, so that it is killed often enough.
 func (r *rotated) killAgainAndAgain(t *testing.T, vault *vaulttest.Server, until time.Time) (kills []span) {
 	t.Helper()
-	for time.Now().Before(until) {
+	for time.Now().Before(until) || len(kills) < fewestKills && time.Since(until) < time.Minute {
 		for range 2 + rand.N(12) { // a rotation has eight steps or nine
 			select {
 			case <-r.steps:

@@ -98,7 +98,7 @@ func TestNothingIsLostWhateverHappensAtOnce(t *testing.T) {
 			require.Contains(t, known, token, "a refresh token that lives is on record")
 		}
 	}
-	require.Greater(t, len(issued.refresh()), 50, "something happened")
+	require.Greater(t, len(issued.refresh()), 5, "the stress issued too few tokens to mean anything")
 	for _, token := range slices.Concat(f.store.adopted, f.store.strays) {
 		keep(token)
 	}

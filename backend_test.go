@@ -68,8 +68,8 @@ func TestStatus(t *testing.T) {
 	require.NotContains(t, data, "mint_time", "the token has expired")
 }
 
-// On a node that may not write nothing is minted: Vault sends the request to
-// the active node.
+// On a node that may not write nothing is minted, and what it does not know yet is
+// not denied: Vault sends the request to the active node.
 func TestPerformanceStandby(t *testing.T) {
 	m := newServingMount(t)
 	m.write("roles/batch", map[string]any{"scopes": "openid", "exclusive": true, "verify": false})
@@ -91,6 +91,11 @@ func TestPerformanceStandby(t *testing.T) {
 		{logical.UpdateOperation, "roles/firefly"},
 		{logical.DeleteOperation, "roles/firefly"},
 		{logical.DeleteOperation, "config/default"},
+		{logical.ReadOperation, "config/default"},
+		{logical.ListOperation, "config/"},
+		{logical.ReadOperation, "roles/firefly"},
+		{logical.ListOperation, "roles/"},
+		{logical.ReadOperation, "token/written-a-moment-ago"},
 	} {
 		_, err := m.handle(request.op, request.path, nil)
 		require.Equal(t, logical.ErrReadOnly, err, "%s %s: unwrapped, or it is not forwarded", request.op, request.path)

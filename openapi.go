@@ -23,7 +23,8 @@ func operation(callback framework.OperationFunc, summary, verb, suffix string, r
 }
 
 // onActive has performance standbys pass the operation on to their active node: it
-// writes what is local to the cluster, or rests on what only that node knows.
+// writes what is local to the cluster, rests on what only that node knows, or is to
+// show what was written a moment ago.
 func onActive(o *framework.PathOperation) *framework.PathOperation {
 	o.ForwardPerformanceStandby = true
 	return o

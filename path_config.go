@@ -28,7 +28,7 @@ func (b *backend) pathConfig() *framework.Path {
 		ExistenceCheck:  b.configExists,
 		Fields:          configFields(),
 		Operations: map[logical.Operation]framework.OperationHandler{
-			logical.ReadOperation:   operation(b.readConfig, "Read a credential of the Developer Console, without its secret.", "read", "configuration", okResponse(configAnswerFields())),
+			logical.ReadOperation:   onActive(operation(b.readConfig, "Read a credential of the Developer Console, without its secret.", "read", "configuration", okResponse(configAnswerFields()))),
 			logical.CreateOperation: b.writeConfigOperation(),
 			logical.UpdateOperation: b.writeConfigOperation(),
 			logical.DeleteOperation: onPrimary(operation(b.deleteConfig, "Delete a credential that no role uses.", "delete", "configuration", noContent())),
@@ -48,7 +48,7 @@ func (b *backend) pathConfigList() *framework.Path {
 		HelpSynopsis:    "List the credentials of the Developer Console.",
 		HelpDescription: "Lists the names under config/.",
 		Operations: map[logical.Operation]framework.OperationHandler{
-			logical.ListOperation: operation(b.listConfigs, "List the credentials.", "list", "configurations", okResponse(keysField())),
+			logical.ListOperation: onActive(operation(b.listConfigs, "List the credentials.", "list", "configurations", okResponse(keysField()))),
 		},
 	}
 }

@@ -25,7 +25,7 @@ func (b *backend) pathRoles() *framework.Path {
 		ExistenceCheck:  b.roleExists,
 		Fields:          roleFields(),
 		Operations: map[logical.Operation]framework.OperationHandler{
-			logical.ReadOperation:   operation(b.readRole, "Read a role.", "read", "role", okResponse(roleAnswerFields())),
+			logical.ReadOperation:   onActive(operation(b.readRole, "Read a role.", "read", "role", okResponse(roleAnswerFields()))),
 			logical.CreateOperation: b.writeRoleOperation(),
 			logical.UpdateOperation: b.writeRoleOperation(),
 			logical.DeleteOperation: onPrimary(operation(b.deleteRole, "Delete a role and invalidate its shared tokens.", "delete", "role", noContent())),
@@ -45,7 +45,7 @@ func (b *backend) pathRolesList() *framework.Path {
 		HelpSynopsis:    "List the roles.",
 		HelpDescription: "Lists the names under roles/.",
 		Operations: map[logical.Operation]framework.OperationHandler{
-			logical.ListOperation: operation(b.listRoles, "List the roles.", "list", "roles", okResponse(keysField())),
+			logical.ListOperation: onActive(operation(b.listRoles, "List the roles.", "list", "roles", okResponse(keysField()))),
 		},
 	}
 }

@@ -54,6 +54,25 @@ func TestLeaderIsKilledAgainAndAgain(t *testing.T) {
 	require.Equal(t, mints, ims.mints(), "IMS was not asked again")
 }
 
+// What was written through one node is there at once, whichever node is asked, also where standbys serve
+// reads themselves.
+func TestReadsFollowWritesOnEveryNode(t *testing.T) {
+	ims := startAdobe(t, time.Hour)
+	cluster := vaulttest.StartCluster(t)
+	ims.configure(t, cluster.Leader(t))
+	for i, writer := range cluster.Nodes {
+		for j, reader := range cluster.Nodes {
+			for _, leased := range []bool{true, false} {
+				name := fmt.Sprintf("role-%d-%d-%t", i, j, leased)
+				writer.Write(t, vaulttest.Mount+"roles/"+name, vaulttest.Data{"scopes": "openid", "leased": leased, "verify": false})
+				require.NotEmpty(t, reader.Read(t, vaulttest.Mount+"token/"+name).Data["access_token"])
+				require.Equal(t, leased, reader.Read(t, vaulttest.Mount+"roles/"+name).Data["leased"])
+				require.Contains(t, reader.List(t, vaulttest.Mount+"roles"), name)
+			}
+		}
+	}
+}
+
 func others(c *vaulttest.Cluster, node *vaulttest.Server) []*vaulttest.Server {
 	var found []*vaulttest.Server
 	for _, other := range c.Nodes {

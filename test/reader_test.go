@@ -5,6 +5,7 @@ package test
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -95,6 +96,9 @@ func (a *adobe) read(client *api.Client, path string) read {
 	r := read{sent: time.Now()}
 	r.answer, r.err = client.Logical().Read(path)
 	r.received = time.Now()
+	if r.err == nil && r.answer == nil {
+		r.err = errors.New("404, and nothing with it") // as the client has it
+	}
 	if r.err == nil {
 		r.dead = !a.Valid(r.token())
 	}

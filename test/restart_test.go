@@ -69,5 +69,13 @@ func TestTokenSurvivesChangeOfLeader(t *testing.T) {
 	leader.Restart(t)
 	next = cluster.StepDown(t)
 	require.Equal(t, token, readToken(t, next), "after the leader stepped down")
-	require.Empty(t, cluster.Standby(t).PluginProcesses(t), "a standby runs no plugin")
+	requireNoPlugin(t, cluster.Standby(t))
+}
+
+// requireNoPlugin is for a standby. OpenBao's serve reads, and so run the plugin.
+func requireNoPlugin(t *testing.T, standby *vaulttest.Server) {
+	t.Helper()
+	if !vaulttest.OpenBao() {
+		require.Empty(t, standby.PluginProcesses(t), "a standby runs no plugin")
+	}
 }

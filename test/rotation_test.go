@@ -556,7 +556,7 @@ func TestRotationByPeriodAfterAChangeOfLeader(t *testing.T) {
 	ims.waitTick(t)
 	ims.waitInOrder(t, leader)
 	standby := cluster.Standby(t)
-	require.Empty(t, standby.PluginProcesses(t), "a standby runs no plugin")
+	requireNoPlugin(t, standby)
 	require.Equal(t, token, readToken(t, standby))
 	adds := 0
 	for _, request := range ims.Requests(secretsPath) {

@@ -5,6 +5,8 @@ package tokens
 import (
 	"context"
 	"time"
+
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/advice"
 )
 
 // ReaderLimit is how long a reader waits where no token lives. Vault's clients
@@ -105,7 +107,10 @@ func (s *Service) offer(ctx context.Context, name string, impatient bool) (answe
 	mayMint := s.host.Node.MayWriteLocal()
 	for {
 		spec, err := s.lookup(ctx, name)
-		if err != nil {
+		switch {
+		case advice.IsMissing(err) && !mayMint: // here, so far: the leader may have written it a moment ago
+			return Answer{}, nil, ErrForward
+		case err != nil:
 			return Answer{}, nil, err
 		}
 		st, err := s.role(ctx, name)

@@ -30,7 +30,24 @@ func StartCluster(t testing.TB, options ...Options) *Cluster {
 	}
 	c.waitVoters(t)
 	first.mountPlugin(t)
+	c.waitMounts(t)
 	return c
+}
+
+// waitMounts waits until every node answers at the mount: standbys that serve reads
+// themselves hear of it a little later.
+func (c *Cluster) waitMounts(t testing.TB) {
+	t.Helper()
+	for _, node := range c.Nodes {
+		client := node.Client(t)
+		WaitFor(t, startTimeout, "the mount on "+node.Addr, func() error {
+			answer, err := client.Logical().Read(Mount + "info")
+			if err == nil && answer == nil {
+				err = errors.New("there is none")
+			}
+			return err
+		})
+	}
 }
 
 // waitVoters waits until every node may become the leader: a new one has no

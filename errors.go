@@ -97,7 +97,7 @@ func mintWords(e *tokens.MintError) string {
 	}
 	text := f.Err.Error() + ". "
 	var failed *ims.Error
-	if errors.As(f.Err, &failed) {
+	if errors.As(f.Err, &failed) && failed.Kind == ims.Refused {
 		if advice := adviceFor(failed, e.Spec.Config, e.Spec.Name); advice != "" {
 			text += advice + " "
 		}
@@ -193,7 +193,7 @@ func adviceFor(failed *ims.Error, config, role string) string {
 		return fmt.Sprintf("IMS does not grant one of the role's scopes to this credential: compare them with the Scopes tab of the credential in the Developer Console; case counts. "+
 			"Then: vault write %sroles/%s scopes=... .", advice.Mount, role)
 	case ims.CodeUnauthorizedClient:
-		return fmt.Sprintf("The credential in config/%s may not use the client_credentials grant: it must be an OAuth Server-to-Server credential.", config)
+		return fmt.Sprintf("The credential in config/%s may not use the grant of the config's credential_type, which is client_credentials for oauth_server_to_server: compare the type with the credential's page in the Developer Console.", config)
 	}
 	return ""
 }

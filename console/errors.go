@@ -4,6 +4,7 @@ package console
 
 import (
 	"errors"
+	"regexp"
 
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/adobehttp"
 )
@@ -15,8 +16,8 @@ type Error = adobehttp.Error
 // Kind is what an Error means for whoever has to act on it.
 type Kind = adobehttp.Kind
 
-// The kinds of Error. After Refused and Throttled, nothing was added; after the
-// others, a client secret may have been.
+// The kinds of Error. MayHaveTakenEffect says after which of them a client secret
+// may have been added.
 const (
 	Refused     = adobehttp.Refused
 	Throttled   = adobehttp.Throttled
@@ -27,11 +28,22 @@ const (
 
 // MayHaveTakenEffect reports whether what was asked for may have happened
 // despite the error, which is that of a request sent once, as Add sends its
-// own. It is so unless the console said no.
+// own. It is so unless nothing was sent, the console throttled, or it said no
+// with a code of its own: another refusal may be that of a proxy which withheld
+// the answer.
 func MayHaveTakenEffect(err error) bool {
 	var failed *Error
-	if errors.As(err, &failed) {
-		return failed.Kind != Refused && failed.Kind != Throttled
+	switch {
+	case !errors.As(err, &failed):
+		return err != nil
+	case failed.Kind == Throttled:
+		return false
+	case failed.Kind == Refused:
+		return failed.Status != 0 && (failed.Status < 400 || !codePattern.MatchString(failed.Code))
 	}
-	return err != nil
+	return true
 }
+
+// codePattern is the form of the codes of Adobe's gateway, such as 403003. An HTTP
+// status is none.
+var codePattern = regexp.MustCompile(`^[0-9]{5,}$`)

@@ -115,35 +115,58 @@ func TestMalformed(t *testing.T) {
 	}
 }
 
-// What the console sends with its 200 for a removal is not known.
+// A secret is gone if the console confirms its removal with an empty answer. After
+// any other one the listing tells, which is not asked where nothing of the kind
+// answered. What the console sends with a 200 for a removal is not known.
 func TestRemoved(t *testing.T) {
-	for _, text := range []string{"", "\r\n", "{}", `{"uuid":"u"}`} {
-		require.NoError(t, remove.call(answering(t, body(http.StatusOK, text))), text)
-	}
-	require.NoError(t, remove.call(answering(t, body(http.StatusNoContent, ""))))
-}
-
-// A secret is gone if the console says that there is none. Somebody else's 404
-// says nothing.
-func TestRemovalOfWhatIsNotThere(t *testing.T) {
-	for text, gone := range map[string]bool{
-		`{"title":"ErrNotFound","status":404,"error_code":404000,"message":"no such secret"}`: true,
-		`{"error_code":"404000"}`:      true,
-		`{"message":"no such secret"}`: true,
-		``:                             false,
-		`{}`:                           false,
-		`{"status":404}`:               false,
-		`404 page not found`:           false,
-		`<html><h1>Not Found</h1>`:     false,
-		`"message"`:                    false,
+	const gone, there, unknown = `{"client_secrets":[{"uuid":"other"}]}`, `{"client_secrets":[{"uuid":"u"}]}`, `{"message":"please sign in"}`
+	for _, test := range []struct {
+		status  int
+		text    string
+		listing string // "": not asked
+		want    console.Kind
+	}{
+		{204, "", "", ""},
+		{200, "", "", ""},
+		{200, "\r\n", "", ""},
+		{200, "{}", "", ""},
+		{200, `{"uuid":"u"}`, gone, ""},
+		{200, `{"uuid":"u"}`, there, console.Malformed},
+		{200, `{"message":"please sign in"}`, there, console.Malformed},
+		{200, `{"message":"please sign in"}`, unknown, console.Malformed},
+		{404, `{"title":"ErrNotFound","status":404,"error_code":404000,"message":"no such secret"}`, gone, ""},
+		{404, `{"title":"ErrNotFound","status":404,"error_code":404000,"message":"no such secret"}`, there, console.Refused},
+		{404, `{"message":"no Route matched with those values"}`, there, console.Refused},
+		{404, `{"message":"no Route matched with those values"}`, unknown, console.Refused},
+		{404, `{"error":{"code":404,"message":"Not Found"}}`, gone, ""},
+		{404, ``, "", console.Malformed},
+		{404, `{}`, "", console.Malformed},
+		{404, `{"status":404}`, "", console.Malformed},
+		{404, `404 page not found`, "", console.Malformed},
+		{404, `<html><h1>Not Found</h1>`, "", console.Malformed},
+		{404, `"message"`, "", console.Malformed},
+		{403, `{"message":"blocked by policy"}`, "", console.Refused},
+		{200, `{"error":"access_denied"}`, "", console.Refused},
 	} {
-		f := answering(t, body(http.StatusNotFound, text))
-		err := remove.call(f)
-		if gone {
-			require.NoError(t, err, text)
-			continue
-		}
-		require.Equal(t, console.Malformed, f.failed(err).Kind, text)
+		t.Run(fmt.Sprint(test.status, test.text, test.listing), func(t *testing.T) {
+			asked := false
+			f := answering(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodGet {
+					asked = true
+					body(http.StatusOK, test.listing)(w, r)
+					return
+				}
+				body(test.status, test.text)(w, r)
+			})
+			err := f.Remove(t.Context(), f.token, cred, "u")
+			require.Equal(t, test.listing != "", asked)
+			if test.want == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.Equal(t, test.want, f.failed(err).Kind)
+			require.Equal(t, test.status, f.failed(err).Status)
+		})
 	}
 }
 
@@ -210,11 +233,25 @@ func TestRefusalsInEveryShape(t *testing.T) {
 }
 
 func TestMayHaveTakenEffect(t *testing.T) {
-	for kind, want := range map[console.Kind]bool{
-		console.Refused: false, console.Throttled: false,
-		console.Unavailable: true, console.Malformed: true, console.Unreachable: true,
+	for _, test := range []struct {
+		kind   console.Kind
+		status int
+		code   string
+		want   bool
+	}{
+		{console.Refused, 403, "403003", false},
+		{console.Refused, 0, "", false}, // not sent
+		{console.Throttled, 429, "", false},
+		{console.Refused, 403, "", true}, // in words only: a proxy withheld the answer
+		{console.Refused, 404, "404", true},
+		{console.Refused, 403, "access_denied", true},
+		{console.Refused, 200, "403003", true},
+		{console.Unavailable, 500, "", true},
+		{console.Malformed, 403, "", true},
+		{console.Unreachable, 0, "", true},
 	} {
-		require.Equal(t, want, console.MayHaveTakenEffect(fmt.Errorf("adding: %w", &console.Error{Kind: kind})), kind)
+		failed := &console.Error{Kind: test.kind, Status: test.status, Code: test.code}
+		require.Equal(t, test.want, console.MayHaveTakenEffect(fmt.Errorf("adding: %w", failed)), failed)
 	}
 	require.True(t, console.MayHaveTakenEffect(context.Canceled), "the answer was not waited for")
 	require.False(t, console.MayHaveTakenEffect(nil))
@@ -267,7 +304,11 @@ func TestRetries(t *testing.T) {
 					return
 				}
 				require.NoError(t, err)
-				require.Equal(t, 2, f.Count(anyConsole))
+				requests := 2
+				if fault.After && op.method == http.MethodDelete {
+					requests = 3 // what is not there any more is looked for in the listing
+				}
+				require.Equal(t, requests, f.Count(anyConsole))
 			})
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/adobehttp"
@@ -92,9 +93,9 @@ func (c *Client) Add(ctx context.Context, accessToken Secret, cred Credential) (
 }
 
 // Remove removes the client secret with the uuid for good; tokens obtained with
-// it live on. A 404 of the console's own counts as success, as the secret is
-// gone. The console may answer the same about a credential that it does not
-// know: List tells the two apart.
+// it live on. It returns nil only where the secret is known to be gone: the
+// console confirmed the removal with an empty answer, or after any other one, a
+// 404 included, lists the credential's secrets without it.
 //
 // The error is an *Error, unless ctx ended first. Since the request is
 // repeated, the secret may be gone despite any error.
@@ -104,10 +105,28 @@ func (c *Client) Remove(ctx context.Context, accessToken Secret, cred Credential
 	if !validUUID(uuid, accessToken) {
 		return c.http.NewError(call, Refused, errors.New("the secret to remove is not named by a uuid"))
 	}
-	_, err := c.do(ctx, call, http.MethodDelete, cred, uuid)
-	var failed *Error
-	if errors.As(err, &failed) && failed.Kind == Refused && failed.Status == http.StatusNotFound {
+	answer, err := c.do(ctx, call, http.MethodDelete, cred, uuid)
+	switch {
+	case err == nil && adobehttp.IsEmpty(answer.Body):
 		return nil
+	case err != nil && !isNotFound(err):
+		return err
+	}
+	listing, listed := c.List(ctx, accessToken, cred)
+	switch {
+	case listed == nil && !listing.has(uuid):
+		return nil
+	case err == nil:
+		err = c.http.NewError(call, Malformed, errors.New("the answer is JSON that the console is not known to give; check the URL and HTTPS_PROXY"))
 	}
 	return err
+}
+
+func (l *Listing) has(uuid string) bool {
+	return slices.ContainsFunc(l.Secrets, func(s ClientSecret) bool { return s.UUID == uuid })
+}
+
+func isNotFound(err error) bool {
+	var failed *Error
+	return errors.As(err, &failed) && failed.Kind == Refused && failed.Status == http.StatusNotFound
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/base64"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -130,7 +131,7 @@ func (c *Client) userGrantIn(ctx context.Context, style oauth2.AuthStyle, cred C
 	}
 	grant, err := readGrant(body, call.Sent, r.Held)
 	call.Secrets = append(call.Secrets, grant.AccessToken, grant.RefreshToken)
-	grant.withoutEchoes(cred.ClientSecret)
+	grant.withoutEchoes(cred.ClientSecret, slices.Concat(r.Secrets, []Secret{grant.RefreshToken})...)
 	if err == nil {
 		return grant, nil
 	}

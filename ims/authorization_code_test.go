@@ -3,6 +3,7 @@
 package ims_test
 
 import (
+	"fmt"
 	"net/url"
 	"testing"
 	"time"
@@ -190,4 +191,31 @@ func TestAuthorizationCodeErrors(t *testing.T) {
 	require.Equal(t, "access_denied", failure(t, err, ims.Refused).Code)
 	_, err = client.Refresh(t.Context(), plain, "made up")
 	_ = failure(t, err, ims.Refused)
+}
+
+// What IMS tells of a token is shown and logged: no long part of a token or code of
+// the exchange is let through. A token that is no JWT may have a scope in it.
+func TestGrantedWordsRepeatNoToken(t *testing.T) {
+	const (
+		used = "refresh-openid-0123456789abcdefghijklmnopqrstuvwxyz"
+		next = "another-openid-zyxwvutsrqponmlkjihgfedcba9876543210"
+		code = ims.Secret("code-0123456789abcdefghijklmnopqrstuvwxyz")
+	)
+	verifier := ims.NewVerifier()
+	answer := func(word string) map[string][]reply {
+		return map[string][]reply{emulator.TokenPath: {{200, "-", "", fmt.Sprintf(
+			`{"access_token":"made-up","expires_in":300,"refresh_token":%q,"scope":"openid,%s","user_id":%q}`, next, word, word)}}}
+	}
+	for _, word := range []string{used, next, used[4:44], "x" + next[10:40]} {
+		grant, err := answering(t, answer(word)).Refresh(t.Context(), webApp, used)
+		require.NoError(t, err)
+		require.Equal(t, []string{"openid"}, grant.Scopes, word)
+		require.Empty(t, grant.UserID, word)
+	}
+	for _, word := range []string{string(code), string(code)[2:30], string(verifier)} {
+		grant, err := answering(t, answer(word)).Exchange(t.Context(), webApp, redirectURI, code, verifier)
+		require.NoError(t, err)
+		require.Equal(t, []string{"openid"}, grant.Scopes)
+		require.Empty(t, grant.UserID)
+	}
 }

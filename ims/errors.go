@@ -47,6 +47,13 @@ func RefusedWith(err error, code string) bool {
 	return failed != nil && failed.Code == code
 }
 
+// RefusedByCode reports whether IMS refused what was asked with a code of the form
+// of OAuth's. A refusal in words or numbers alone may be a gateway's in between.
+func RefusedByCode(err error) bool {
+	failed := refusal(err)
+	return failed != nil && adobehttp.IsCode(failed.Code)
+}
+
 // ClientUnknown reports whether IMS refused a call because it knows no client
 // of that ID (any more): the credential was deleted at Adobe.
 func ClientUnknown(err error) bool {

@@ -3,9 +3,10 @@
 package ims
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
+
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/adobehttp"
 )
 
 // evidence is what the answer to an invalidation or a revocation tells of the
@@ -34,7 +35,7 @@ const (
 func readEnding(body []byte, err error) evidence {
 	var failed *Error
 	switch {
-	case err == nil && isEmpty(body):
+	case err == nil && adobehttp.IsEmpty(body):
 		return dead
 	case err == nil:
 		return unproven
@@ -52,13 +53,6 @@ func readEnding(body []byte, err error) evidence {
 		return noAnswer
 	}
 	return unproven
-}
-
-// isEmpty reports whether a body is empty or an empty JSON object.
-func isEmpty(body []byte) bool {
-	body = bytes.TrimSpace(body)
-	var object map[string]json.RawMessage
-	return len(body) == 0 || json.Unmarshal(body, &object) == nil && object != nil && len(object) == 0
 }
 
 // readValidity returns what the answer to a validation says: whether the token

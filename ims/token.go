@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/adobehttp"
@@ -136,10 +137,14 @@ func answeredLife(expiresIn any) (time.Duration, error) {
 }
 
 // withoutEchoes drops the IDs and scopes that repeat a part of the client's
-// secret, or the token: they come from outside, and are shown and logged.
-func (t *Token) withoutEchoes(clientSecret Secret) {
+// secret, or a long one of the access token or of the other tokens and codes that
+// came with the request or the answer: they come from outside, and are shown and
+// logged.
+func (t *Token) withoutEchoes(clientSecret Secret, others ...Secret) {
+	others = append(others, t.AccessToken)
 	echoes := func(word string) bool {
-		return word == string(t.AccessToken) || adobehttp.Quote(word, clientSecret) != word
+		return adobehttp.Quote(word, clientSecret) != word ||
+			slices.ContainsFunc(others, func(s Secret) bool { return repeats(word, string(s)) })
 	}
 	if echoes(t.UserID) {
 		t.UserID = ""
@@ -147,4 +152,18 @@ func (t *Token) withoutEchoes(clientSecret Secret) {
 	if t.Scopes = slices.DeleteFunc(t.Scopes, echoes); len(t.Scopes) == 0 {
 		t.Scopes = nil
 	}
+}
+
+// longEcho is how long a part of a token must not be shown, in bytes. A token that
+// is not a JWT may have a scope or a name in it, which are shorter.
+const longEcho = 24
+
+// repeats reports whether a word has a long part of a token in it, or is the token.
+func repeats(word, token string) bool {
+	for i := range len(token) - longEcho + 1 {
+		if strings.Contains(word, token[i:i+longEcho]) {
+			return true
+		}
+	}
+	return word != "" && word == token
 }

@@ -45,17 +45,15 @@ func (a attempts) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// outcomeOf is what an attempt came to, by the status of its answer.
+// outcomeOf is what an attempt came to, as the judge has it.
 func outcomeOf(call *Call) string {
-	switch s := call.Status; {
-	case s == 0:
+	switch {
+	case call.failure != nil:
+		return string(call.failure.Kind)
+	case call.Status == 0:
 		return string(Unreachable)
-	case isSuccess(s):
-		return "success"
-	case s >= 400 && !speaksByStatus(s):
-		return string(Refused)
 	}
-	return string(kindOf(call.Status, object{}, false))
+	return "success"
 }
 
 func (c *Client) send(caller context.Context, call *Call, base *http.Transport, req *http.Request) (*http.Response, error) {

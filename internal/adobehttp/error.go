@@ -3,7 +3,6 @@
 package adobehttp
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -54,8 +53,8 @@ type Error struct {
 	// IDHeader, such as "x-debug-id". Empty if no answer came.
 	IDHeader, RequestID string
 
-	// RetryAfter is how long the service asks to be left alone; 0 if it does
-	// not say.
+	// RetryAfter is how long the service asks to be left alone, of kind Throttled
+	// or Unavailable; 0 if it does not say.
 	RetryAfter time.Duration
 
 	// Err is the cause where there was no answer or none that could be used.
@@ -96,19 +95,3 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Wait is RetryAfter, for callers that know only an interface.
 func (e *Error) Wait() time.Duration { return e.RetryAfter }
-
-// IsCode reports whether an error is an answer with the code, such as
-// "invalid_client".
-func IsCode(err error, code string) bool {
-	var failed *Error
-	return errors.As(err, &failed) && failed.Code == code
-}
-
-// KindOfError returns the kind of an error, and whether it is an *Error at all.
-func KindOfError(err error) (Kind, bool) {
-	var failed *Error
-	if !errors.As(err, &failed) {
-		return "", false
-	}
-	return failed.Kind, true
-}

@@ -62,7 +62,9 @@ func (c *Client) judge(call *Call, body []byte, err error) *Error {
 		return nil
 	}
 	failed := c.NewError(call, kind, nil)
-	failed.RetryAfter = retryAfter(call.Header, c.pool.now())
+	if kind == Throttled || kind == Unavailable { // the only ones for which it is Adobe's
+		failed.RetryAfter = retryAfter(call.Header, c.pool.now())
+	}
 	switch {
 	case kind != Malformed:
 		failed.Code, failed.Description = Quote(said.code(), call.Secrets...), Quote(said.description(), call.Secrets...)
@@ -89,6 +91,13 @@ func kindOf(status int, said object, isObject bool) Kind {
 		return ""
 	}
 	return Malformed
+}
+
+// IsEmpty reports whether the body of an answer is empty or an empty JSON object.
+func IsEmpty(body []byte) bool {
+	body = bytes.TrimSpace(body)
+	var object map[string]json.RawMessage
+	return len(body) == 0 || json.Unmarshal(body, &object) == nil && object != nil && len(object) == 0
 }
 
 func isSuccess(status int) bool  { return status >= 200 && status < 300 }
@@ -168,11 +177,15 @@ func (o object) nested() (code, message string) {
 // words in their place, such as "Not Found".
 var codeForm = regexp.MustCompile(`^[a-z][a-z0-9_.:-]{0,99}$`)
 
+// IsCode reports whether an Error's Code has the form of those of OAuth and of
+// IMS. Numbers are a gateway's.
+func IsCode(code string) bool { return codeForm.MatchString(code) }
+
 // refuses reports whether the object has an "error", which means a refusal even
 // in a 2xx.
 func (o object) refuses() bool {
 	code, message := o.nested()
-	return codeForm.MatchString(text(o.Error)) || code != "" || message != ""
+	return IsCode(text(o.Error)) || code != "" || message != ""
 }
 
 // isError reports whether the object has the shape of Adobe's errors.

@@ -152,19 +152,34 @@ func TestErrorText(t *testing.T) {
 	}
 }
 
-func TestKindsAndCodes(t *testing.T) {
-	e := &adobehttp.Error{Kind: adobehttp.Refused, Code: "invalid_client", RetryAfter: time.Second, Err: io.EOF}
-	wrapped := fmt.Errorf("config: %w", e)
-	require.True(t, adobehttp.IsCode(wrapped, "invalid_client"))
-	require.False(t, adobehttp.IsCode(wrapped, "invalid_scope"))
-	require.False(t, adobehttp.IsCode(io.EOF, ""))
-	kind, ok := adobehttp.KindOfError(wrapped)
-	require.True(t, ok)
-	require.Equal(t, adobehttp.Refused, kind)
-	_, ok = adobehttp.KindOfError(io.EOF)
-	require.False(t, ok)
-	require.ErrorIs(t, wrapped, io.EOF)
-	require.Equal(t, time.Second, e.Wait())
+func TestCodes(t *testing.T) {
+	for code, want := range map[string]bool{
+		"invalid_client": true, "access_denied": true, "": false, "403": false, "403003": false, "Not Found": false, "Forbidden": false,
+	} {
+		require.Equal(t, want, adobehttp.IsCode(code), code)
+	}
+}
+
+// Only who asks to be left alone is believed that: a page with a Retry-After says
+// nothing of Adobe.
+func TestWhoseRetryAfter(t *testing.T) {
+	for _, test := range []struct {
+		status int
+		body   string
+		want   time.Duration
+	}{
+		{429, page, time.Hour},
+		{503, ``, time.Hour},
+		{200, page, 0},
+		{302, ``, 0},
+		{403, page, 0},
+		{403, `{"message":"blocked by policy"}`, 0},
+		{400, `{"error":"invalid_client"}`, 0},
+	} {
+		url, _ := service(t, answer(test.status, test.body, "Retry-After", "3600"))
+		_, err := post(t.Context(), client(t, adobehttp.Options{URL: url}), newCall(), url)
+		require.Equal(t, test.want, failed(t, err).RetryAfter, "%d %s", test.status, test.body)
+	}
 }
 
 // token asks for a token the way that ims does.

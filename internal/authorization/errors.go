@@ -97,12 +97,18 @@ func refusedGrant(err error, role, what string) error {
 		what, err).Because(err), role)
 }
 
-// isRefusedGrant reports whether IMS refused a code or a refresh token. A wrong
-// client secret is no fault of those.
+// isRefusedGrant reports whether IMS refused a code or a refresh token. A client
+// or scopes that it does not accept are no fault of those.
 func isRefusedGrant(err error) bool {
-	var failed *ims.Error
-	return errors.As(err, &failed) && failed.Kind == ims.Refused &&
-		failed.Code != ims.CodeInvalidClient && failed.Code != ims.CodeUnauthorizedClient
+	if !ims.RefusedByCode(err) {
+		return false
+	}
+	for _, other := range []string{ims.CodeInvalidClient, ims.CodeUnauthorizedClient, ims.CodeInvalidScope} {
+		if ims.RefusedWith(err, other) {
+			return false
+		}
+	}
+	return true
 }
 
 // errChanged is about a mint whose authorization or config is another by now.

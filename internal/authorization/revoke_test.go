@@ -14,7 +14,6 @@ import (
 	"github.com/adobeims/vault-plugin-secrets-adobeims/ims"
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/credential"
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/emulator"
-	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/tokens"
 )
 
 func mustEntry(t *testing.T, key string, value any) *logical.StorageEntry {
@@ -253,17 +252,14 @@ func TestStraySuccessorThatCannotBeStored(t *testing.T) {
 
 func TestRevokeAnswersWhileARefreshHangs(t *testing.T) {
 	f := authorized(t)
+	f.ims.ResetCounters()
 	f.ims.Inject(emulator.Fault{Path: emulator.TokenPath, Hang: true})
-	began := make(chan struct{})
 	done := make(chan error, 1)
 	go func() {
-		_, err := f.Mint(t.Context(), f.spec("designer"), tokens.Order{Proceed: func() error {
-			close(began)
-			return nil
-		}})
+		_, err := f.mint()
 		done <- err
 	}()
-	<-began
+	require.Eventually(t, func() bool { return f.ims.Count(emulator.TokenPath) == 1 }, 10*time.Second, time.Millisecond)
 	refresh := f.refreshToken()
 	f.revoke()
 	require.False(t, f.valid(refresh))

@@ -104,17 +104,10 @@ func (s *Store) Prove(ctx context.Context, c *Credential, candidates []secret.Se
 	case err == nil:
 		proof.Secret = used.ClientSecret
 		return proof, nil
-	case isRefusal(err):
+	case ims.RefusedByCode(err):
 		return nil, refusedProof(c, err)
 	}
 	return nil, unproven("IMS", err)
-}
-
-// isRefusal reports whether IMS refused with a code. Words alone are no evidence
-// that it was IMS.
-func isRefusal(err error) bool {
-	var failed *ims.Error
-	return errors.As(err, &failed) && failed.Kind == ims.Refused && failed.Code != ""
 }
 
 // proveClient obtains a token of the client itself.

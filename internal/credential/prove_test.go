@@ -201,13 +201,18 @@ func TestProveWebApp(t *testing.T) {
 			require.NoError(t, err)
 		})
 	}
-	t.Run("words alone are neither a proof nor a refusal", func(t *testing.T) {
-		a, b := newAdobe(t, "p8e-good"), newBench(t)
-		a.instead(tokenPath, 403, "application/json", `{"message":"blocked by policy"}`)
-		_, err := b.Prove(t.Context(), webApp(a.URL, "p8e-good"), nil)
-		var open *Unproven
-		require.ErrorAs(t, err, &open)
-	})
+	for _, body := range []string{
+		`{"message":"blocked by policy"}`, `{"error":{"code":403,"message":"blocked by policy"}}`, `{"error_code":403003,"message":"Api Key is invalid"}`,
+		`{"error_code":404,"title":"Not Found"}`,
+	} {
+		t.Run("words and numbers are neither a proof nor a refusal: "+body, func(t *testing.T) {
+			a, b := newAdobe(t, "p8e-good"), newBench(t)
+			a.instead(tokenPath, 403, "application/json", body)
+			_, err := b.Prove(t.Context(), webApp(a.URL, "p8e-good"), nil)
+			var open *Unproven
+			require.ErrorAs(t, err, &open)
+		})
+	}
 	for _, body := range []string{`{"error":"unauthorized_client"}`, `{"error":"invalid_client"}`, `{"error":"something_else"}`, `{"error":"invalid_request"}`, `{"error":"bad_request"}`} {
 		t.Run("no proof: "+body, func(t *testing.T) {
 			a, b := newAdobe(t, "p8e-good"), newBench(t)

@@ -182,9 +182,9 @@ func consoleProofError(service string, c *Credential, err error) error {
 		return nil
 	case ims.RefusedWith(err, ims.CodeInvalidScope):
 		return advice.Field("console_org_id, credential_id", "cannot be proven: %s. Nothing was stored. To leave rotation out, write both empty; to store them without asking, add verify=false", err).Because(err)
-	case kindOf(err) == ims.Refused && service == "IMS":
+	case service == "IMS" && ims.RefusedByCode(err):
 		return refusedProof(c, err)
-	case kindOf(err) == ims.Refused:
+	case service != "IMS" && kindOf(err) == ims.Refused:
 		return advice.Field("console_org_id, credential_id", "the Developer Console does not list client secrets for console_org_id=%s with credential_id=%s to client_id %s: compare them; %s. Nothing was stored. The answer was: %s",
 			c.ConsoleOrgID, c.CredentialID, c.ClientID, compare, err).Because(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/adobeims/vault-plugin-secrets-adobeims/ims"
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/advice"
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/entry"
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/secret"
@@ -257,7 +258,7 @@ func (w *write) stillAccepted(ctx context.Context) bool {
 		return true
 	}
 	_, err := w.store.Prove(ctx, w.stored.Value, nil)
-	return !isRefusal(err)
+	return !ims.RefusedByCode(err)
 }
 
 // prove asks Adobe for what the new values are good for, where they matter to it.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/adobeims/vault-plugin-secrets-adobeims/ims"
+	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/advice"
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/authorization"
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/credential"
 	"github.com/adobeims/vault-plugin-secrets-adobeims/internal/host"
@@ -51,8 +52,11 @@ func (f *Fleet) Role(ctx context.Context, name string) (Role, error) {
 		return Role{}, err
 	}
 	c, err := f.Credentials.Get(ctx, spec.Config)
-	if err != nil || c.Value == nil {
+	switch {
+	case err != nil:
 		return Role{}, err
+	case c.Value == nil: // it went a moment ago
+		return Role{}, advice.Missing("config %q of role %q does not exist", spec.Config, name)
 	}
 	s := Role{Config: spec.Config, Credential: c.Value}
 	if until := f.Pool.Quiet(c.Value.IMSURL, c.Value.ClientID); until.After(f.Host.Clock.Now()) {

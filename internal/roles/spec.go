@@ -23,22 +23,34 @@ func Missing(name string) *advice.Error {
 
 // Lookup tells what a role and its config are now. It implements tokens.Lookup.
 func (s *Store) Lookup(ctx context.Context, name string) (tokens.Spec, error) {
-	r, err := s.Get(ctx, name)
-	if err != nil {
-		return tokens.Spec{}, err
+	for {
+		r, err := s.Get(ctx, name)
+		if err != nil {
+			return tokens.Spec{}, err
+		}
+		if r.Value == nil {
+			return tokens.Spec{}, Missing(name)
+		}
+		c, err := s.credentials.Get(ctx, r.Value.Config)
+		if err != nil {
+			return tokens.Spec{}, err
+		}
+		// The role may have got another config while this one was waited for, whose
+		// revision then says nothing of the role.
+		now, err := s.Get(ctx, name)
+		switch {
+		case err != nil:
+			return tokens.Spec{}, err
+		case now.Revision != r.Revision && ctx.Err() == nil:
+			continue
+		case now.Revision != r.Revision:
+			return tokens.Spec{}, ctx.Err()
+		case c.Value == nil:
+			return tokens.Spec{}, advice.Missing("config %q of role %q does not exist. To write it", r.Value.Config, name).
+				Run("vault write %sconfig/%s client_id=... client_secret=@secret.txt", advice.Mount, r.Value.Config)
+		}
+		return specOf(name, r.Value, c.Value, max(r.Revision, c.Revision)), nil
 	}
-	if r.Value == nil {
-		return tokens.Spec{}, Missing(name)
-	}
-	c, err := s.credentials.Get(ctx, r.Value.Config)
-	if err != nil {
-		return tokens.Spec{}, err
-	}
-	if c.Value == nil {
-		return tokens.Spec{}, advice.Missing("config %q of role %q does not exist. To write it", r.Value.Config, name).
-			Run("vault write %sconfig/%s client_id=... client_secret=@secret.txt", advice.Mount, r.Value.Config)
-	}
-	return specOf(name, r.Value, c.Value, max(r.Revision, c.Revision)), nil
 }
 
 func specOf(name string, r *tokens.Role, c *credential.Credential, revision uint64) tokens.Spec {

@@ -137,12 +137,12 @@ func (s *Store) proveScopes(ctx context.Context, w *write) error {
 			w.warnings = append(w.warnings, warning)
 		}
 		return nil
-	case errors.As(err, &failed) && failed.Code == ims.CodeInvalidScope:
+	case ims.RefusedWith(err, ims.CodeInvalidScope):
 		return advice.Field("scopes", "IMS does not grant %s to the credential of config/%s: compare them with the Scopes tab of the credential in the Developer Console; case counts. Nothing was stored. The answer was: %s",
-			refusedWords(grants), w.next.Config, failed).Because(failed)
-	case errors.As(err, &failed) && failed.Kind == ims.Refused && failed.Code != "":
-		return advice.New("IMS refuses the credential of config/%s: %s. Nothing was stored. To store the role without asking IMS, add verify=false. To write the right client secret", w.next.Config, failed).
-			Run("vault write %sconfig/%s client_secret=@secret.txt", advice.Mount, w.next.Config).Because(failed)
+			refusedWords(grants), w.next.Config, err).Because(err)
+	case ims.RefusedByCode(err):
+		return advice.New("IMS refuses the credential of config/%s: %s. Nothing was stored. To store the role without asking IMS, add verify=false. To write the right client secret", w.next.Config, err).
+			Run("vault write %sconfig/%s client_secret=@secret.txt", advice.Mount, w.next.Config).Because(err)
 	case errors.As(err, &failed), errors.Is(err, context.DeadlineExceeded):
 		w.warnings = append(w.warnings, fmt.Sprintf("IMS could not be asked whether it grants these scopes: %s. The role is stored, and its scopes are not proven", err))
 		return nil

@@ -3,8 +3,9 @@
 // Package secret is a string that never shows when it is printed.
 //
 // It knows nothing of where secrets come from. It is the one type for client
-// secrets, access tokens, refresh tokens and codes, so that no log line, error
-// or panic holds one by accident.
+// secrets, access tokens, refresh tokens and codes, so that no text, error or panic
+// holds one by accident. A log in JSON would: nothing that holds a Secret is an
+// argument of a log line.
 package secret
 
 import "fmt"
